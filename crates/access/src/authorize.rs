@@ -1,0 +1,235 @@
+//! May they? From an identified request to the rule that allows it, or the reason why not.
+//!
+//! [`Authorized`] is the proof; only [`authorize`] makes one. Nothing is allowed by default: without a
+//! matching `allow` rule of a role that the credential gives, the answer is no.
+
+use std::sync::Arc;
+
+use crate::arrival::Arrival;
+use crate::authenticate::{Holder, Identified, ask_for};
+use crate::id::RoleName;
+
+use crate::policy::{Api, ApiIndex, Asked, Ruling, Unlisted};
+use crate::refused::{Known, Reason, Refused};
+use crate::subject::SubjectKind;
+use crate::view::View;
+
+/// The most roles that `next` of a refusal names.
+const SUGGESTIONS_MAX: usize = 3;
+
+/// A request that a rule allows. Proof that its credential is in force and a role of it covers the operation.
+#[derive(Debug)]
+pub struct Authorized<'v, 'a> {
+    view: &'v View,
+    arrival: Arrival<'a>,
+    holder: Holder<'v>,
+    api: ApiIndex,
+    /// Where the path within the API starts in the canonical path.
+    path_at: usize,
+    operation: Arc<str>,
+    role: &'v RoleName,
+    rule: &'v Arc<str>,
+}
+
+/// Decides whether an identified request may pass.
+///
+/// # Errors
+/// `api_unknown`, `operation_unknown` or `operation_not_allowed`, with the command that asks for access.
+pub fn authorize<'v, 'a>(identified: Identified<'v, 'a>) -> Result<Authorized<'v, 'a>, Refused> {
+    let Identified {
+        view,
+        arrival,
+        route,
+        holder,
+    } = identified;
+    let found = route.and_then(|(index, path_at)| Some((index, path_at, view.policy.api(index)?)));
+    let Some((index, path_at, api)) = found else {
+        return Err(
+            Refused::because(Reason::ApiUnknown, "no API answers at this host or path")
+                .next("`daypass apis` lists the APIs and their routes")
+                .knowing(holder.known()),
+        );
+    };
+    let path = arrival.target.path().get(path_at..).unwrap_or("");
+    let path = if path.is_empty() { "/" } else { path };
+    let listed = view.policy.operation(index, arrival.method, path);
+    let asked = Asked {
+        method: arrival.method,
+        path,
+        operation: listed.map(|(place, _)| place),
+    };
+    let operation = listed.map(|(_, operation)| operation.name.clone());
+    let known = || Known {
+        api: Some(api.name.clone()),
+        operation: operation.clone(),
+        ..holder.known()
+    };
+    if api.operations.is_some() && listed.is_none() && api.unlisted == Unlisted::Refuse {
+        return Err(unknown_operation(api, asked, known()));
+    }
+    let (role, rule) = decide(view, index, asked, &holder)
+        .map_err(|denied| not_allowed(view, index, asked, &holder, denied, known()))?;
+    let operation = operation.unwrap_or_else(|| unlisted_name(asked, rule));
+    Ok(Authorized {
+        view,
+        api: index,
+        path_at,
+        operation,
+        role,
+        rule,
+        holder,
+        arrival,
+    })
+}
+
+/// A `deny` of any role that the credential gives wins; then the first `allow`; then no.
+fn decide<'v>(
+    view: &'v View,
+    api: ApiIndex,
+    asked: Asked<'_>,
+    holder: &Holder<'v>,
+) -> Result<(&'v RoleName, &'v Arc<str>), Option<&'v Arc<str>>> {
+    if !holder.only.is_empty()
+        && !holder
+            .only
+            .iter()
+            .any(|only| only.matches(asked.method, asked.path))
+    {
+        return Err(None);
+    }
+    let mut allowed = None;
+    for role in holder.roles {
+        match view.policy.ruling(role, api, asked) {
+            Ruling::Denied(rule) => return Err(Some(rule)),
+            Ruling::Allowed(rule) => allowed = allowed.or(Some((role, rule))),
+            Ruling::Silent => {}
+        }
+    }
+    allowed.ok_or(None)
+}
+
+fn unknown_operation(api: &Api, asked: Asked<'_>, known: Known) -> Refused {
+    let detail = format!(
+        "the contract of `{}` has no {} at this path",
+        api.name, asked.method
+    );
+    Refused::because(Reason::OperationUnknown, detail)
+        .next(format!("`daypass apis {}` lists its operations", api.name))
+        .knowing(known)
+}
+
+fn not_allowed(
+    view: &View,
+    api: ApiIndex,
+    asked: Asked<'_>,
+    holder: &Holder<'_>,
+    denied: Option<&Arc<str>>,
+    mut known: Known,
+) -> Refused {
+    known.rule = denied.cloned();
+    let detail = match denied {
+        Some(rule) => format!("the rule `{rule}` forbids it"),
+        None if !holder.only.is_empty() => {
+            "the token is narrowed to other operations, or its role does not allow this one".to_owned()
+        }
+        None => "no role of this credential allows the operation".to_owned(),
+    };
+    let allowing = view.policy.roles_allowing(api, asked, SUGGESTIONS_MAX);
+    Refused::because(Reason::OperationNotAllowed, detail)
+        .next(how_to_ask(&allowing, holder))
+        .knowing(known)
+}
+
+fn how_to_ask(allowing: &[&RoleName], holder: &Holder<'_>) -> String {
+    let commands = allowing.iter().map(|role| match holder.subject.kind() {
+        SubjectKind::Service => {
+            format!(
+                "ask an administrator for: daypass service add {} --role {role} --for 90d",
+                holder.subject.name()
+            )
+        }
+        SubjectKind::User | SubjectKind::Local => ask_for(role, &holder.subject),
+    });
+    let commands: Vec<_> = commands.collect();
+    if commands.is_empty() {
+        return "no role allows this operation; one must name it in the configuration first".to_owned();
+    }
+    commands.join(" | or: ")
+}
+
+/// `METHOD template` of the rule that allows a request no contract names.
+fn unlisted_name(asked: Asked<'_>, rule: &str) -> Arc<str> {
+    let template = rule.split_once(" /").map_or("**", |(_, template)| template);
+    format!("{} /{template}", asked.method).into()
+}
+
+impl<'v, 'a> Authorized<'v, 'a> {
+    /// The picture the decision was made from.
+    #[must_use]
+    pub const fn view(&self) -> &'v View {
+        self.view
+    }
+
+    /// The request.
+    #[must_use]
+    pub const fn arrival(&self) -> &Arrival<'a> {
+        &self.arrival
+    }
+
+    /// Who asks, and what they hold.
+    #[must_use]
+    pub const fn holder(&self) -> &Holder<'v> {
+        &self.holder
+    }
+
+    /// The API's place in the policy.
+    #[must_use]
+    pub const fn api_index(&self) -> ApiIndex {
+        self.api
+    }
+
+    /// The API.
+    #[must_use]
+    pub fn api(&self) -> Option<&'v Api> {
+        self.view.policy.api(self.api)
+    }
+
+    /// The canonical path within the API: what was judged, and what is sent.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self.arrival.target.path().get(self.path_at..) {
+            Some("") | None => "/",
+            Some(path) => path,
+        }
+    }
+
+    /// The operation's name.
+    #[must_use]
+    pub const fn operation(&self) -> &Arc<str> {
+        &self.operation
+    }
+
+    /// The role that allows it.
+    #[must_use]
+    pub const fn role(&self) -> &'v RoleName {
+        self.role
+    }
+
+    /// The rule that allows it.
+    #[must_use]
+    pub const fn rule(&self) -> &'v Arc<str> {
+        self.rule
+    }
+
+    /// What a refusal further on says of it.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        Known {
+            api: self.api().map(|api| api.name.clone()),
+            operation: Some(self.operation.clone()),
+            role: Some(self.role.clone()),
+            rule: Some(self.rule.clone()),
+            ..self.holder.known()
+        }
+    }
+}

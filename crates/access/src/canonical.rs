@@ -1,0 +1,290 @@
+//! One spelling for each request target: routing, policy, journal and upstream see the same bytes.
+//!
+//! A path has one canonical form: every byte that may stand for itself does, all others are escaped with
+//! upper-case digits (RFC 3986, sections 2.1, 3.3 and 6.2.2). What two readers could take for different
+//! paths is refused, not repaired: dot segments, empty segments, encoded slashes and backslashes, `;`
+//! parameters, control bytes, escapes of escapes, and bytes that are not UTF-8.
+//! Not here: the length of a target, which the listener bounds.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// A path and query in canonical form. Only [`Target::parse`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target<'a> {
+    path: Cow<'a, str>,
+    query: Option<Cow<'a, str>>,
+}
+
+/// Why a target has no canonical form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ambiguous {
+    /// Does not start with `/`.
+    #[error("the path does not start with `/`")]
+    Form,
+    /// `.` or `..` as a segment, in any spelling.
+    #[error("the path has a `.` or `..` segment")]
+    DotSegment,
+    /// Two slashes in a row.
+    #[error("the path has an empty segment")]
+    EmptySegment,
+    /// A slash or backslash, encoded or raw.
+    #[error("the path has an encoded slash or a backslash")]
+    EncodedSlash,
+    /// A `;` in the path.
+    #[error("the path has a `;` parameter")]
+    Parameter,
+    /// A byte that may not stand in a target.
+    #[error("the target has a byte that may not stand there")]
+    Byte,
+    /// `%` without two hexadecimal digits.
+    #[error("the target has a `%` without two hexadecimal digits")]
+    Escape,
+    /// An escaped `%` in front of two hexadecimal digits.
+    #[error("the path is escaped twice")]
+    DoubleEscape,
+    /// Escaped bytes that are not UTF-8.
+    #[error("the path is not UTF-8")]
+    NotUtf8,
+}
+
+impl<'a> Target<'a> {
+    /// The canonical form of a raw origin-form target, path and query apart.
+    ///
+    /// # Errors
+    /// [`Ambiguous`] when readers could differ about what is asked.
+    pub fn parse(path: &'a str, query: Option<&'a str>) -> Result<Self, Ambiguous> {
+        Ok(Self {
+            path: canonical_path(path)?,
+            query: query.map(canonical_query).transpose()?,
+        })
+    }
+
+    /// The canonical path, from its first `/`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The canonical query, without its `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+}
+
+/// Whether a byte stands for itself in a canonical path.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b'='
+                | b':'
+                | b'@'
+        )
+}
+
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn canonical_path(raw: &str) -> Result<Cow<'_, str>, Ambiguous> {
+    if !raw.starts_with('/') {
+        return Err(Ambiguous::Form);
+    }
+    let plain = raw.bytes().all(|byte| is_plain(byte) || byte == b'/');
+    let path = if plain {
+        Cow::Borrowed(raw)
+    } else {
+        Cow::Owned(respell_path(raw)?)
+    };
+    refuse_odd_segments(&path)?;
+    Ok(path)
+}
+
+fn refuse_odd_segments(path: &str) -> Result<(), Ambiguous> {
+    let mut rest = path.split('/').skip(1).peekable();
+    while let Some(segment) = rest.next() {
+        match segment {
+            "." | ".." => return Err(Ambiguous::DotSegment),
+            "" if rest.peek().is_some() => return Err(Ambiguous::EmptySegment),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn respell_path(raw: &str) -> Result<String, Ambiguous> {
+    let mut spelled = String::with_capacity(raw.len());
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut rest = raw.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'/' => spelled.push('/'),
+            b'\\' => return Err(Ambiguous::EncodedSlash),
+            b';' => return Err(Ambiguous::Parameter),
+            b'%' => spell_escape(&mut rest, &mut spelled, &mut decoded)?,
+            plain if is_plain(plain) => spelled.push(plain as char),
+            _ => return Err(Ambiguous::Byte),
+        }
+        if byte != b'%' {
+            decoded.push(byte);
+        }
+    }
+    match std::str::from_utf8(&decoded) {
+        Ok(_) => Ok(spelled),
+        Err(_) => Err(Ambiguous::NotUtf8),
+    }
+}
+
+fn spell_escape(
+    rest: &mut std::str::Bytes<'_>,
+    spelled: &mut String,
+    decoded: &mut Vec<u8>,
+) -> Result<(), Ambiguous> {
+    let byte = escaped_byte(rest)?;
+    match byte {
+        b'/' | b'\\' => return Err(Ambiguous::EncodedSlash),
+        0..0x20 | 0x7f => return Err(Ambiguous::Byte),
+        b'%' if escaped_byte(&mut rest.clone()).is_ok() => return Err(Ambiguous::DoubleEscape),
+        plain if is_plain(plain) => spelled.push(plain as char),
+        other => push_escape(spelled, other),
+    }
+    decoded.push(byte);
+    Ok(())
+}
+
+fn canonical_query(raw: &str) -> Result<Cow<'_, str>, Ambiguous> {
+    let allowed = |byte: u8| {
+        is_plain(byte)
+            || matches!(
+                byte,
+                b'/' | b'?' | b';' | b'[' | b']' | b'|' | b'{' | b'}' | b'"' | b'`' | b'^' | b'<' | b'>'
+            )
+    };
+    if raw.bytes().all(allowed) {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut spelled = String::with_capacity(raw.len());
+    let mut rest = raw.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'%' => match escaped_byte(&mut rest)? {
+                unreserved if is_unreserved(unreserved) => spelled.push(unreserved as char),
+                other => push_escape(&mut spelled, other),
+            },
+            other if allowed(other) => spelled.push(other as char),
+            _ => return Err(Ambiguous::Byte),
+        }
+    }
+    Ok(Cow::Owned(spelled))
+}
+
+fn escaped_byte(rest: &mut impl Iterator<Item = u8>) -> Result<u8, Ambiguous> {
+    let mut digit = || {
+        rest.next()
+            .and_then(|byte| (byte as char).to_digit(16))
+            .ok_or(Ambiguous::Escape)
+    };
+    Ok((digit()? << 4 | digit()?) as u8)
+}
+
+fn push_escape(spelled: &mut String, byte: u8) {
+    // Writing to a `String` cannot fail.
+    let _ = write!(spelled, "%{byte:02X}");
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path(raw: &str) -> Result<String, Ambiguous> {
+        Target::parse(raw, None).map(|target| target.path().to_owned())
+    }
+
+    #[test]
+    fn spellings_of_one_path_become_one() {
+        for raw in [
+            "/v1/orders/a!b~",
+            "/v1/%6frders/a%21b%7e",
+            "/%76%31/orders/%61%21%62%7E",
+        ] {
+            assert_eq!(path(raw).as_deref(), Ok("/v1/orders/a!b~"), "{raw}");
+        }
+        assert_eq!(path("/caf%c3%a9/a%20b").as_deref(), Ok("/caf%C3%A9/a%20b"));
+    }
+
+    #[test]
+    fn what_readers_could_differ_about_is_refused() {
+        for (raw, why) in [
+            ("", Ambiguous::Form),
+            ("*", Ambiguous::Form),
+            ("orders", Ambiguous::Form),
+            ("/a/../b", Ambiguous::DotSegment),
+            ("/a/%2e%2E/b", Ambiguous::DotSegment),
+            ("/a/.%2e", Ambiguous::DotSegment),
+            ("/./a", Ambiguous::DotSegment),
+            ("//a", Ambiguous::EmptySegment),
+            ("/a//b", Ambiguous::EmptySegment),
+            ("/a%2fb", Ambiguous::EncodedSlash),
+            ("/a%5Cb", Ambiguous::EncodedSlash),
+            ("/a\\b", Ambiguous::EncodedSlash),
+            ("/a;b=c/d", Ambiguous::Parameter),
+            ("/a b", Ambiguous::Byte),
+            ("/a#b", Ambiguous::Byte),
+            ("/caf\u{e9}", Ambiguous::Byte),
+            ("/a%00", Ambiguous::Byte),
+            ("/a%0d%0a", Ambiguous::Byte),
+            ("/a%", Ambiguous::Escape),
+            ("/a%2", Ambiguous::Escape),
+            ("/a%zz", Ambiguous::Escape),
+            ("/a%252e", Ambiguous::DoubleEscape),
+            ("/%c0%ae", Ambiguous::NotUtf8),
+            ("/%ff", Ambiguous::NotUtf8),
+        ] {
+            assert_eq!(path(raw), Err(why), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_trailing_slash_makes_another_path() {
+        assert_eq!(path("/a/").as_deref(), Ok("/a/"));
+        assert_eq!(path("/").as_deref(), Ok("/"));
+    }
+
+    #[test]
+    fn queries_keep_what_separates_their_fields() {
+        let target = Target::parse("/", Some("a=%41&b=%26%2b+%2f")).unwrap();
+        assert_eq!(target.query(), Some("a=A&b=%26%2B+%2F"));
+        assert_eq!(Target::parse("/", Some("a=%4")), Err(Ambiguous::Escape));
+        assert_eq!(Target::parse("/", Some("a=\u{7f}")), Err(Ambiguous::Byte));
+    }
+
+    proptest! {
+        #[test]
+        fn a_canonical_path_is_its_own_canonical_form(raw in "/[ -~]{0,40}") {
+            if let Ok(once) = path(&raw) {
+                prop_assert_eq!(path(&once), Ok(once.clone()));
+            }
+        }
+
+        #[test]
+        fn no_input_makes_it_panic(raw: String, query: Option<String>) {
+            let _ = Target::parse(&raw, query.as_deref());
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Contracts: the operations that an API's OpenAPI document (3.0 or 3.1) names.
+//!
+//! Read here: paths, methods, operation ids, tags and the base path. Not here yet: parameters, bodies and
+//! responses. Nothing is fetched: a reference may only point into the same document.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::operation::{Method, NotATemplate, Operation, Router, SameRequests, Template};
+
+/// The most operations one contract may have.
+pub const OPERATIONS_MAX: usize = 20_000;
+
+/// Why a document is not a contract.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ContractError {
+    /// Not an OpenAPI 3 document.
+    #[error("this is not an OpenAPI 3.0 or 3.1 document: `openapi` is `{0}`")]
+    Version(String),
+    /// No `paths`, or not an object.
+    #[error("the document has no `paths`")]
+    NoPaths,
+    /// Something under `paths` has a shape it may not have.
+    #[error("`{place}` is not {wanted}")]
+    Shape {
+        /// Where in the document.
+        place: String,
+        /// What belongs there.
+        wanted: &'static str,
+    },
+    /// A reference that leads out of the document, or nowhere.
+    #[error("`{place}` refers to `{reference}`, which is not a path item of this document")]
+    Reference {
+        /// Where in the document.
+        place: String,
+        /// What it refers to.
+        reference: String,
+    },
+    /// A path that is no template.
+    #[error("the path `{path}` cannot be matched")]
+    Path {
+        /// The path.
+        path: String,
+        /// Why not.
+        #[source]
+        why: NotATemplate,
+    },
+    /// A method that Daypass does not forward.
+    #[error("`{place}` uses the method `{method}`, which is not forwarded")]
+    Method {
+        /// Where in the document.
+        place: String,
+        /// The method.
+        method: String,
+    },
+    /// Two operations of one name.
+    #[error("two operations are named `{0}`")]
+    SameName(Arc<str>),
+    /// Two operations at one place.
+    #[error(transparent)]
+    SameRequests(#[from] SameRequests),
+    /// More than [`OPERATIONS_MAX`].
+    #[error("the document has more than 20000 operations")]
+    TooMany,
+}
+
+/// Reads the operations of an OpenAPI document, sorted by path and method.
+///
+/// `base` replaces the path of the document's first server when given.
+///
+/// # Errors
+/// [`ContractError`] names the place in the document that cannot be read.
+pub fn operations(document: &Value, base: Option<&str>) -> Result<Vec<Operation>, ContractError> {
+    let version = document
+        .get("openapi")
+        .and_then(Value::as_str)
+        .unwrap_or("missing");
+    if !(version.starts_with("3.0") || version.starts_with("3.1")) {
+        return Err(ContractError::Version(version.to_owned()));
+    }
+    let base = base.map_or_else(|| server_path(document), ToOwned::to_owned);
+    let paths = document
+        .get("paths")
+        .and_then(Value::as_object)
+        .ok_or(ContractError::NoPaths)?;
+    let mut operations = Vec::new();
+    for (path, item) in paths.iter().filter(|(path, _)| !path.starts_with("x-")) {
+        let item = path_item(document, path, item)?;
+        read_item(&base, path, item, &mut operations)?;
+    }
+    refuse_same_names(&operations)?;
+    operations.sort_by(|a, b| (a.template.as_str(), a.method).cmp(&(b.template.as_str(), b.method)));
+    Router::new(&operations)?;
+    Ok(operations)
+}
+
+/// The path of the first server's URL without its trailing slash; variables take their defaults.
+fn server_path(document: &Value) -> String {
+    let Some(server) = document.pointer("/servers/0") else {
+        return String::new();
+    };
+    let mut url = server.get("url").and_then(Value::as_str).unwrap_or("").to_owned();
+    for (name, variable) in server
+        .get("variables")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        let default = variable.get("default").and_then(Value::as_str).unwrap_or("");
+        url = url.replace(&format!("{{{name}}}"), default);
+    }
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or(""),
+        None => &url,
+    };
+    path.trim_end_matches('/').to_owned()
+}
+
+fn path_item<'d>(
+    document: &'d Value,
+    path: &str,
+    item: &'d Value,
+) -> Result<&'d Map<String, Value>, ContractError> {
+    let place = || format!("paths.{path}");
+    let item = match item.get("$ref").and_then(Value::as_str) {
+        None => Some(item),
+        Some(reference) => {
+            let target = reference
+                .strip_prefix('#')
+                .and_then(|pointer| document.pointer(pointer));
+            let target = target.filter(|target| target.get("$ref").is_none());
+            let dangling = || ContractError::Reference {
+                place: place(),
+                reference: reference.to_owned(),
+            };
+            Some(target.ok_or_else(dangling)?)
+        }
+    };
+    item.and_then(Value::as_object)
+        .ok_or_else(|| ContractError::Shape {
+            place: place(),
+            wanted: "a path item",
+        })
+}
+
+const NOT_METHODS: [&str; 5] = ["summary", "description", "servers", "parameters", "$ref"];
+
+fn read_item(
+    base: &str,
+    path: &str,
+    item: &Map<String, Value>,
+    operations: &mut Vec<Operation>,
+) -> Result<(), ContractError> {
+    let text = format!("{base}{path}");
+    let template: Template = text.parse().map_err(|why| ContractError::Path {
+        path: text.clone(),
+        why,
+    })?;
+    for (key, operation) in item.iter().filter(|(key, _)| !key.starts_with("x-")) {
+        let place = || format!("paths.{path}.{key}");
+        if NOT_METHODS.contains(&key.as_str()) {
+            continue;
+        }
+        // TRACE is never forwarded; a contract that lists it gains nothing by it.
+        if key == "trace" {
+            continue;
+        }
+        let method =
+            Method::parse(&key.to_ascii_uppercase()).filter(|_| key.bytes().all(|b| b.is_ascii_lowercase()));
+        let method = method.ok_or_else(|| ContractError::Method {
+            place: place(),
+            method: key.clone(),
+        })?;
+        let operation = operation.as_object().ok_or_else(|| ContractError::Shape {
+            place: place(),
+            wanted: "an operation",
+        })?;
+        if operations.len() >= OPERATIONS_MAX {
+            return Err(ContractError::TooMany);
+        }
+        operations.push(read_operation(method, &template, operation));
+    }
+    Ok(())
+}
+
+fn read_operation(method: Method, template: &Template, operation: &Map<String, Value>) -> Operation {
+    let id = operation
+        .get("operationId")
+        .and_then(Value::as_str)
+        .filter(|id| !id.is_empty());
+    let name = id.map_or_else(|| format!("{method} {template}").into(), Into::into);
+    let tags = operation
+        .get("tags")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let tags = tags.filter_map(Value::as_str).map(Into::into).collect();
+    Operation {
+        name,
+        method,
+        template: template.clone(),
+        tags,
+    }
+}
+
+fn refuse_same_names(operations: &[Operation]) -> Result<(), ContractError> {
+    let mut names = BTreeSet::new();
+    match operations.iter().find(|operation| !names.insert(&operation.name)) {
+        Some(twice) => Err(ContractError::SameName(twice.name.clone())),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn names(document: &Value, base: Option<&str>) -> Result<Vec<String>, ContractError> {
+        let operations = operations(document, base)?;
+        Ok(operations
+            .iter()
+            .map(|op| format!("{} = {} {}", op.name, op.method, op.template))
+            .collect())
+    }
+
+    #[test]
+    fn operations_carry_the_base_of_the_first_server() {
+        let mut document = json!({
+            "openapi": "3.1.0",
+            "servers": [{"url": "https://{host}/shop/{version}/", "variables": {"version": {"default": "v1"}}}],
+            "paths": {"/orders/{id}": {
+                "parameters": [], "get": {"operationId": "getOrder", "tags": ["reading"]}, "delete": {}
+            }}
+        });
+        let expected = [
+            "getOrder = GET /shop/v1/orders/{id}",
+            "DELETE /shop/v1/orders/{id} = DELETE /shop/v1/orders/{id}",
+        ];
+        assert_eq!(names(&document, None).unwrap(), expected);
+        assert_eq!(
+            names(&document, Some("")).unwrap()[0],
+            "getOrder = GET /orders/{id}"
+        );
+        document["servers"] = json!([{"url": "/"}]);
+        assert_eq!(names(&document, None).unwrap()[0], "getOrder = GET /orders/{id}");
+    }
+
+    #[test]
+    fn documents_that_mean_two_things_are_refused() {
+        let with = |paths: Value| json!({"openapi": "3.0.3", "paths": paths});
+        for (document, error) in [
+            (
+                json!({"swagger": "2.0"}),
+                "this is not an OpenAPI 3.0 or 3.1 document: `openapi` is `missing`",
+            ),
+            (json!({"openapi": "3.1.0"}), "the document has no `paths`"),
+            (
+                with(json!({"/a": {"get": {"operationId": "x"}}, "/b": {"get": {"operationId": "x"}}})),
+                "two operations are named `x`",
+            ),
+            (
+                with(json!({"/a/{x}": {"get": {}}, "/a/{y}": {"get": {}}})),
+                "the operations `GET /a/{x}` and `GET /a/{y}` answer the same method and path",
+            ),
+            (
+                with(json!({"/a": {"$ref": "https://example.com/a.yaml"}})),
+                "`paths./a` refers to `https://example.com/a.yaml`, which is not a path item of this document",
+            ),
+            (
+                with(json!({"/a": {"frobnicate": {}}})),
+                "`paths./a.frobnicate` uses the method `frobnicate`, which is not forwarded",
+            ),
+            (with(json!({"/a": []})), "`paths./a` is not a path item"),
+            (with(json!({"a": {}})), "the path `a` cannot be matched"),
+        ] {
+            assert_eq!(names(&document, None).unwrap_err().to_string(), error);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The console itself: what its handlers share, and the way to the ledger.
+
+use std::sync::Arc;
+
+use access::credential::{CredentialKind, Digest, mint};
+use access::view::View;
+use access::{Secret, Timestamp};
+use axum::Router;
+use control::{Act, Command, Denied};
+use ledger::{ExecuteError, Executed};
+use tokio::sync::Semaphore;
+
+use crate::handles::Handles;
+use crate::problem::{Code, Problem};
+use crate::session::{Caller, Door};
+
+/// Searches of the journal under way at once; one more is answered `overloaded`.
+pub const SEARCHES_MAX: usize = 4;
+/// Live streams of the journal open at once; one more is answered `overloaded`.
+pub const STREAMS_MAX: usize = 32;
+
+/// What every handler is given.
+pub(crate) type App = Arc<Shared>;
+
+/// The control plane's HTTP interface, independent of any listener.
+#[derive(Clone)]
+pub struct Console {
+    app: App,
+}
+
+/// What the handlers share.
+pub(crate) struct Shared {
+    pub(crate) handles: Handles,
+    pub(crate) searches: Arc<Semaphore>,
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+impl Console {
+    /// A console over these handles. Starts nothing.
+    #[must_use]
+    pub fn new(handles: Handles) -> Self {
+        let searches = Arc::new(Semaphore::new(SEARCHES_MAX));
+        let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+        Self { app: Arc::new(Shared { handles, searches, streams }) }
+    }
+
+    /// The routes, for requests that come by `door`; whoever serves them answers for the door.
+    pub fn router(&self, door: &Door) -> Router {
+        crate::routes::router(&self.app, door)
+    }
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.handles.clock.now()
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.handles.keeper.view()
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.handles.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn mint(&self, kind: CredentialKind) -> (Secret, Digest) {
+        mint(kind, &self.random())
+    }
+
+    /// Has the ledger carry out what a caller asks for.
+    pub(crate) async fn execute(&self, caller: &Caller, act: Act) -> Result<Executed, Problem> {
+        let command = Command { by: caller.actor(), act };
+        self.handles.keeper.execute(command).await.map_err(|why| undone(&why))
+    }
+}
+
+/// Why the ledger did not do it.
+fn undone(why: &ExecuteError) -> Problem {
+    match why {
+        ExecuteError::Denied(denied) => denial(denied),
+        ExecuteError::Busy => {
+            Problem::new(Code::Overloaded, "more commands wait for the ledger than it holds")
+        }
+        ExecuteError::Unavailable(_) => {
+            tracing::error!(error = %crate::problem::chain(why), "the ledger did not take a command");
+            Problem::new(Code::LedgerUnavailable, "the ledger cannot be written now")
+                .next("look at what is in force before you try again: the change may turn out to be made")
+        }
+        ExecuteError::Stopped => Problem::new(Code::LedgerUnavailable, "the ledger is shutting down"),
+    }
+}
+
+fn denial(denied: &Denied) -> Problem {
+    let (code, next) = match denied {
+        Denied::NotAllowed { .. } => (Code::NotAllowed, None),
+        Denied::NotFound { what, .. } => (Code::NotFound, listing(what)),
+        Denied::Exists { .. } => (Code::Exists, None),
+        Denied::Invalid { .. } => (Code::Invalid, None),
+        Denied::Ambiguous { .. } => (Code::Ambiguous, Some("`daypass grants` tells them apart")),
+        Denied::TooMany { .. } => (Code::TooMany, None),
+    };
+    Problem { code, detail: denied.to_string().into(), next: next.map(Into::into) }
+}
+
+/// The command that lists what exists of this kind.
+fn listing(what: &str) -> Option<&'static str> {
+    match what {
+        "role" => Some("`daypass roles` lists them"),
+        "API" => Some("`daypass apis` lists them"),
+        "grant" => Some("`daypass grants` lists them"),
+        "service" => Some("`daypass service list` lists them"),
+        _ => None,
+    }
+}
+
+/// What was just written is not in the state it produced.
+pub(crate) fn vanished() -> Problem {
+    Problem::new(Code::LedgerUnavailable, "the ledger took the command and does not show its effect")
+}

@@ -1,0 +1,114 @@
+//! What the console is given by the binary: time, randomness, the ledger, the journal, the node's streams and
+//! its health.
+//!
+//! The console opens no file and starts no thread of its own; whoever builds it decides what stands behind.
+
+use std::sync::Arc;
+
+use access::{Clock, Revision, Timestamp};
+use futures_util::future::BoxFuture;
+use journal::Journal;
+use ledger::Keeper;
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// Where ids and credentials get their random bytes.
+pub trait Entropy: Send + Sync {
+    /// Fills `bytes` from a source fit for secrets. Does not return before it has.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The kill switch: who can end streams that are open.
+pub trait Enforce: Send + Sync {
+    /// Waits until every node has cut what the view at `revision` no longer holds, and says what was cut.
+    ///
+    /// Resolves within a bound of its own; the console waits at most [`crate::revoke::ENFORCE_WAIT_MAX`].
+    fn enforce(&self, revision: Revision) -> BoxFuture<'_, Cut>;
+}
+
+/// What was cut, and who confirmed it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// The nodes whose view is the new one.
+    pub nodes: Vec<NodeCut>,
+    /// WebSocket connections cut.
+    pub websocket: u64,
+    /// Server-sent-event streams cut.
+    pub sse: u64,
+    /// gRPC streams cut.
+    pub grpc: u64,
+    /// Other transfers cut.
+    pub transfer: u64,
+    /// From the order to the last confirmation, in milliseconds.
+    pub slowest_ms: u64,
+}
+
+/// One node's confirmation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeCut {
+    /// Its name.
+    pub node: String,
+    /// From the order to its confirmation, in milliseconds.
+    pub acknowledged_ms: u64,
+}
+
+/// The last control event that this node's journal has as a leaf.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Journaled {
+    /// The event's revision.
+    pub revision: Revision,
+    /// Its leaf; of no meaning at revision 0.
+    pub leaf: u64,
+}
+
+/// How the node is, apart from its journal.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// What keeps the node from serving, in words; empty when it is ready.
+    pub why: Vec<String>,
+    /// The nodes known.
+    pub nodes: Vec<NodeHealth>,
+    /// How long ago the ledger proved the view to be its newest, in milliseconds.
+    pub view_age_ms: u64,
+    /// Sealed segments that wait to leave the machine.
+    pub spooled: u64,
+}
+
+/// One node, as `status` shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeHealth {
+    /// Its name.
+    pub node: String,
+    /// The revision of its view.
+    pub revision: Revision,
+    /// When it started.
+    #[serde(serialize_with = "crate::json::text")]
+    pub started: Timestamp,
+}
+
+/// How the node is, asked at any time.
+pub trait Vitals: Send + Sync {
+    /// Readiness, nodes and the age of the view.
+    fn health(&self) -> Health;
+
+    /// Appends every metric in the OpenMetrics text format, its `# EOF` included.
+    fn metrics(&self, text: &mut String);
+}
+
+/// Everything the console works with.
+pub struct Handles {
+    /// The single writer of the ledger.
+    pub keeper: Keeper,
+    /// This node's journal.
+    pub journal: Journal,
+    /// The present.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// The kill switch.
+    pub enforcer: Arc<dyn Enforce>,
+    /// Which control event was journaled last.
+    pub changes: watch::Receiver<Journaled>,
+    /// The node's health.
+    pub vitals: Arc<dyn Vitals>,
+}

@@ -1,0 +1,175 @@
+//! `apis:` and `roles:` as they are written.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::later::MaskRule;
+use super::place::{Named, Placed};
+use super::text::{
+    BasePath, Concurrency, Duration, FilePath, Host, Prefix, RateText, Reference, RuleText, Size, Text, Url,
+};
+
+/// A protected service.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// How requests for it are told from others.
+    pub route: Placed<Route>,
+    /// Where it runs, `http://` or `h2c://`; requests are spread over them.
+    #[schemars(length(min = 1))]
+    pub upstreams: Placed<Vec<Placed<Url>>>,
+    /// Its `OpenAPI` contract, YAML or JSON, at most 16 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openapi: Option<Placed<FilePath>>,
+    /// What the paths of its contract start with, instead of the path of the contract's first server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Placed<BasePath>>,
+    /// What becomes of requests outside the contract.
+    #[serde(default)]
+    pub unlisted: Unlisted,
+    /// Whether decisions are enforced.
+    #[serde(default)]
+    pub mode: Placed<Mode>,
+    /// What is added to each request on its way to the upstream.
+    #[serde(default)]
+    pub credentials: Credentials,
+    /// How strictly requests are held to the contract.
+    #[serde(default)]
+    pub validate: Placed<Validate>,
+    /// How much of it is let through.
+    #[serde(default)]
+    pub limits: ApiLimits,
+    /// What is hidden in answers. Refused by this version, which does not hide it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mask: Vec<Placed<MaskRule>>,
+    /// Fields with personal data. Refused by this version, which does not treat them apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub personal: Vec<Placed<Text>>,
+}
+
+/// How requests for an API are told from others: by one of the two.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    /// By the first path segment, which is taken off before forwarding.
+    Prefix(Placed<Prefix>),
+    /// By the host.
+    Host(Placed<Host>),
+}
+
+/// What becomes of requests outside an API's contract.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unlisted {
+    /// They are refused, for every role.
+    #[default]
+    Refuse,
+    /// Path rules may name them.
+    Allow,
+}
+
+/// Whether decisions are enforced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// They are.
+    #[default]
+    Enforce,
+    /// They are recorded only. Refused by this version.
+    Observe,
+}
+
+/// How strictly requests are held to the contract.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Validate {
+    /// In everything the contract says. Refused by this version.
+    Strict,
+    /// In what the contract declares; the rest passes. Refused by this version.
+    Declared,
+    /// In their operation only.
+    #[default]
+    Off,
+}
+
+/// What is added to each request on its way to the upstream, never seen by the caller.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Headers by name; each value is a secret's reference.
+    #[serde(default)]
+    pub headers: Named<Placed<Reference>>,
+}
+
+/// How much of an API is let through.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApiLimits {
+    /// Requests of all subjects together. No limit by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Placed<RateText>>,
+    /// Requests that may come at once. One second's worth of the rate by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub burst: Option<Placed<u32>>,
+    /// The longest request body. `1MiB` by default, at most `1024GiB`.
+    #[serde(default = "default_request_body")]
+    pub request_body: Placed<Size>,
+    /// The longest wait for the upstream's answer to begin. `30s` by default, at most `1d`.
+    #[serde(default = "default_timeout")]
+    pub timeout: Placed<Duration>,
+    /// Requests in flight. No limit by default; `adaptive` is refused by this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Placed<Concurrency>>,
+}
+
+fn default_request_body() -> Placed<Size> {
+    Placed::unwritten("1MiB")
+}
+
+fn default_timeout() -> Placed<Duration> {
+    Placed::unwritten("30s")
+}
+
+impl Default for ApiLimits {
+    fn default() -> Self {
+        Self {
+            rate: None,
+            burst: None,
+            request_body: default_request_body(),
+            timeout: default_timeout(),
+            concurrency: None,
+        }
+    }
+}
+
+/// A named set of permissions on operations. What nothing allows is refused; `deny` wins over `allow`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// What it allows.
+    #[schemars(length(min = 1))]
+    pub allow: Placed<Vec<Placed<RuleText>>>,
+    /// What it refuses, whatever else allows it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<Placed<RuleText>>,
+    /// A Cedar expression that must hold. Refused by this version, which does not enforce it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<Placed<Text>>,
+    /// How fast one subject may use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RoleLimits>,
+}
+
+/// How fast one subject may use a role.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoleLimits {
+    /// Requests of one subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Placed<RateText>>,
+    /// Requests that may come at once. One second's worth of the rate by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub burst: Option<Placed<u32>>,
+}

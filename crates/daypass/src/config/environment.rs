@@ -1,0 +1,42 @@
+//! The process environment, as one value that is passed to whoever may read it.
+
+use std::collections::BTreeMap;
+
+/// Where `env:NAME` references and `DAYPASS_*` settings come from.
+#[derive(Debug, Clone)]
+pub struct Environment(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    Process,
+    Fixed(BTreeMap<String, String>),
+}
+
+impl Environment {
+    /// The environment of this process, read afresh at every question.
+    #[must_use]
+    pub const fn of_process() -> Self {
+        Self(Source::Process)
+    }
+
+    /// An environment of these variables only.
+    pub fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self(Source::Fixed(owned.into()))
+    }
+
+    /// The value of a variable; `None` if it is not set, empty, or not Unicode.
+    #[must_use]
+    pub fn read(&self, name: &str) -> Option<String> {
+        let value = match &self.0 {
+            Source::Process => process_variable(name),
+            Source::Fixed(variables) => variables.get(name).cloned(),
+        };
+        value.filter(|value| !value.is_empty())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the binary reads its environment")]
+fn process_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

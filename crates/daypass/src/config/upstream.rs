@@ -1,0 +1,170 @@
+//! Where an API's requests go on to, and what is added to them on the way.
+
+use std::time::Duration;
+
+use access::{ApiName, Secret};
+use http::HeaderName;
+use http::uri::Authority;
+
+/// How one API's requests go on.
+#[derive(Debug)]
+pub struct Forward {
+    /// The API.
+    pub api: ApiName,
+    /// Where it runs: at least one, at most [`Forward::UPSTREAMS_MAX`].
+    pub upstreams: Vec<Upstream>,
+    /// Headers that each request gets, and no caller sees. Their values are header values.
+    pub headers: Vec<(HeaderName, Secret)>,
+    /// The longest wait for an answer to begin: more than nothing, at most a day.
+    pub timeout: Duration,
+    /// The most requests in flight; `None` without a limit.
+    pub concurrency: Option<u32>,
+}
+
+impl Forward {
+    /// The most upstreams of one API.
+    pub const UPSTREAMS_MAX: usize = 64;
+}
+
+/// One place where an API runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The protocol it speaks.
+    pub scheme: Scheme,
+    /// Host and port as written, as in the `Host` header; the port is missing when it is 80.
+    pub authority: String,
+    /// The host alone, an IPv6 address without its brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What comes before every path: empty, or `/…` without a slash at its end.
+    pub base_path: String,
+}
+
+/// The protocol that an upstream speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/2 without TLS, with prior knowledge.
+    H2c,
+}
+
+/// Why a text is not an upstream's URL.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NotAnUpstream {
+    /// No scheme, or another.
+    #[error("an upstream's URL starts with `http://` or `h2c://`")]
+    Scheme,
+    /// `https://`.
+    #[error("this version does not speak TLS to upstreams")]
+    Tls,
+    /// User and password in the URL.
+    #[error("an upstream's URL does not carry a user or password")]
+    UserInfo,
+    /// No host, or a bad host or port.
+    #[error("an upstream's URL names a host, and a port unless it is 80")]
+    Authority,
+    /// A path that could be read in two ways, a query or a fragment.
+    #[error("an upstream's path is plain segments, without `..`, `%`, `?` or `#`")]
+    Path,
+}
+
+impl NotAnUpstream {
+    /// What to write instead.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Scheme | Self::Authority | Self::Path => "write it like `http://127.0.0.1:7001`",
+            Self::Tls => "use `http://` or `h2c://` on a network that you trust",
+            Self::UserInfo => "add them with `credentials.headers`, by reference",
+        }
+    }
+}
+
+impl std::str::FromStr for Upstream {
+    type Err = NotAnUpstream;
+
+    fn from_str(text: &str) -> Result<Self, NotAnUpstream> {
+        let (scheme, rest) = text.split_once("://").ok_or(NotAnUpstream::Scheme)?;
+        let scheme = match scheme {
+            "http" => Scheme::Http,
+            "h2c" => Scheme::H2c,
+            "https" => return Err(NotAnUpstream::Tls),
+            _ => return Err(NotAnUpstream::Scheme),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(end).ok_or(NotAnUpstream::Authority)?;
+        if authority.contains('@') {
+            return Err(NotAnUpstream::UserInfo);
+        }
+        let (host, port) = host_and_port(authority).ok_or(NotAnUpstream::Authority)?;
+        Ok(Self { scheme, authority: authority.to_owned(), host, port, base_path: base_path(path)? })
+    }
+}
+
+/// Host, without an IPv6 address's brackets, and port, 80 unless written.
+pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let authority: Authority = text.parse().ok()?;
+    let host = authority.host();
+    let written_port = text.strip_prefix(host)?.strip_prefix(':');
+    let port = match written_port {
+        None if text == host => 80,
+        None => return None,
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
+        Some(_) => return None,
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    (!bare.is_empty() && port > 0).then(|| (bare.to_owned(), port))
+}
+
+fn base_path(path: &str) -> Result<String, NotAnUpstream> {
+    let trimmed = path.strip_suffix('/').unwrap_or(path);
+    let plain = |segment: &str| {
+        let letters = segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+        letters && !matches!(segment, "" | "." | "..")
+    };
+    let segments = trimmed.strip_prefix('/').map_or(trimmed.is_empty(), |inner| inner.split('/').all(plain));
+    segments.then(|| trimmed.to_owned()).ok_or(NotAnUpstream::Path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_a_scheme_a_host_a_port_and_a_plain_path() {
+        let read = |text: &str| {
+            let upstream: Upstream = text.parse().unwrap();
+            (upstream.scheme, upstream.host, upstream.port, upstream.base_path)
+        };
+        let http = |host: &str, port, path: &str| (Scheme::Http, host.to_owned(), port, path.to_owned());
+        assert_eq!(read("http://127.0.0.1:7001"), http("127.0.0.1", 7001, ""));
+        assert_eq!(read("http://orders.internal/"), http("orders.internal", 80, ""));
+        assert_eq!(read("http://[::1]:7001/a/b/"), http("::1", 7001, "/a/b"));
+        assert_eq!(read("h2c://a:1").0, Scheme::H2c);
+    }
+
+    #[test]
+    fn urls_that_could_mean_two_things_are_refused() {
+        for (text, why) in [
+            ("127.0.0.1:7001", NotAnUpstream::Scheme),
+            ("ftp://a", NotAnUpstream::Scheme),
+            ("https://a", NotAnUpstream::Tls),
+            ("http://user:pass@a", NotAnUpstream::UserInfo),
+            ("http://", NotAnUpstream::Authority),
+            ("http://:80", NotAnUpstream::Authority),
+            ("http://a:", NotAnUpstream::Authority),
+            ("http://a:0", NotAnUpstream::Authority),
+            ("http://a:65536", NotAnUpstream::Authority),
+            ("http://a b", NotAnUpstream::Authority),
+            ("http://a/..", NotAnUpstream::Path),
+            ("http://a//b", NotAnUpstream::Path),
+            ("http://a/%2e", NotAnUpstream::Path),
+            ("http://a?x=1", NotAnUpstream::Path),
+            ("http://a/b#c", NotAnUpstream::Path),
+        ] {
+            assert_eq!(text.parse::<Upstream>(), Err(why), "{text}");
+        }
+    }
+}

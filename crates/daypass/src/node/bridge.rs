@@ -1,0 +1,140 @@
+//! From the ledger's keeper to the gateway: a view is paired with the upstreams of its policy, and both are
+//! swapped as one.
+//!
+//! A reload stages its upstreams first; they come into force with the view that carries its policy, so no
+//! request ever sees one without the other.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use access::policy::Policy;
+use access::view::View;
+use access::{ApiName, Timestamp};
+use gateway::{Forward, Gateway, Kept, Picture, Upstream, Views};
+use http::{HeaderName, HeaderValue};
+use ledger::Publish;
+
+/// How one API is reached, as the configuration says.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where it runs.
+    pub upstreams: Vec<Upstream>,
+    /// What is added to each request; values are marked sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How long the upstream may take to answer.
+    pub timeout: Duration,
+    /// How many requests may be under way at once.
+    pub concurrency: Option<u32>,
+}
+
+/// Plans by the API's name.
+pub type Plans = BTreeMap<ApiName, Plan>;
+
+/// Hands the keeper's views to the gateway.
+#[derive(Debug)]
+pub struct Bridge {
+    views: Arc<Views>,
+    gateway: OnceLock<Arc<Gateway>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    plans: Plans,
+    staged: Option<(Policy, Plans)>,
+    kept: BTreeMap<ApiName, Arc<Kept>>,
+    unrouted: Arc<Kept>,
+    /// The upstreams of the policy that was published last.
+    published: Option<(Arc<access::policy::Compiled>, Arc<[Forward]>)>,
+}
+
+impl Bridge {
+    /// A bridge to the gateway's handle; until the first view it shows nothing.
+    #[must_use]
+    pub fn new(views: Arc<Views>) -> Self {
+        Self { views, gateway: OnceLock::new(), state: Mutex::default() }
+    }
+
+    /// Lets the gateway know of every view from now on.
+    pub fn connect(&self, gateway: Arc<Gateway>) {
+        let _ = self.gateway.set(gateway);
+    }
+
+    /// Keeps upstreams ready for the moment a view carries `policy`.
+    pub fn stage(&self, policy: Policy, plans: Plans) {
+        self.lock().staged = Some((policy, plans));
+    }
+
+    /// Forgets what was staged: the reload did not come about.
+    pub fn unstage(&self) {
+        self.lock().staged = None;
+    }
+
+    /// What each API has counted, and what was counted for requests that reached none.
+    #[must_use]
+    pub fn kept(&self) -> Vec<(Option<ApiName>, Arc<Kept>)> {
+        let state = self.lock();
+        let apis = state.kept.iter().map(|(name, kept)| (Some(name.clone()), kept.clone()));
+        apis.chain([(None, state.unrouted.clone())]).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Publish for Bridge {
+    fn publish(&self, view: Arc<View>) {
+        let picture = self.lock().picture(view);
+        match self.gateway.get() {
+            Some(gateway) => gateway.publish(picture),
+            None => self.views.publish(picture),
+        }
+    }
+
+    fn proven(&self, at: Timestamp) {
+        self.views.prove(at);
+    }
+}
+
+impl State {
+    fn picture(&mut self, view: Arc<View>) -> Picture {
+        if let Some((_, plans)) = self.staged.take_if(|(policy, _)| policy == view.policy.policy()) {
+            self.plans = plans;
+            self.published = None;
+        }
+        let known = self.published.as_ref().filter(|(policy, _)| Arc::ptr_eq(policy, &view.policy));
+        let forwards = match known {
+            Some((_, forwards)) => forwards.clone(),
+            None => {
+                let apis = &view.policy.policy().apis;
+                let forwards: Arc<[Forward]> = apis.iter().map(|api| self.forward(&api.name)).collect();
+                self.published = Some((view.policy.clone(), forwards.clone()));
+                forwards
+            }
+        };
+        Picture { view, forwards, unrouted: self.unrouted.clone() }
+    }
+
+    /// An API without a plan has no upstream: its requests fail as unreachable.
+    fn forward(&mut self, name: &ApiName) -> Forward {
+        let kept = self.kept.entry(name.clone()).or_default().clone();
+        match self.plans.get(name) {
+            Some(plan) => Forward {
+                upstreams: plan.upstreams.clone(),
+                headers: plan.headers.clone(),
+                timeout: plan.timeout,
+                concurrency: plan.concurrency,
+                kept,
+            },
+            None => Forward {
+                upstreams: Vec::new(),
+                headers: Vec::new(),
+                timeout: Duration::ZERO,
+                concurrency: None,
+                kept,
+            },
+        }
+    }
+}

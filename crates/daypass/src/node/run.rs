@@ -1,0 +1,438 @@
+//! Starting, reloading and stopping a node.
+//!
+//! The order of starting: data directory, journal, ledger, gateway, console. The order of stopping: no more
+//! requests, what is open ends, the ledger's last events reach the journal, the journal closes.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::id::Name;
+use access::policy::Policy;
+use access::view::View;
+use access::{Clock, Revision, SubjectId, SubjectKind};
+use admin::{Console, Cut, Enforce, Entropy, Handles, Journaled, Listener, NodeCut, Vitals};
+use control::{Act, Actor, Command, Via};
+use futures_util::future::BoxFuture;
+use gateway::{Gateway, Picture, Views};
+use journal::{Durability, Journal};
+use ledger::{ExecuteError, Keeper};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::node::bridge::{Bridge, Plans};
+use crate::node::follow::follow;
+use crate::node::vitals::{NodeVitals, VIEW_AGE_MAX};
+
+/// How long stopping waits for the last control events to reach the journal.
+const FOLLOW_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// What a node is started with.
+pub struct Parts {
+    /// The directory of ledger, journal and socket. Made if it is not there.
+    pub data: PathBuf,
+    /// Where the proxy listens.
+    pub proxy: SocketAddr,
+    /// Where the console listens.
+    pub console: SocketAddr,
+    /// How many threads the proxy has.
+    pub cores: usize,
+    /// When a record counts as written, and on which disk.
+    pub journal: JournalParts,
+    /// What is allowed.
+    pub policy: Policy,
+    /// How APIs are reached.
+    pub plans: Plans,
+    /// The present.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// How the journal is kept.
+pub struct JournalParts {
+    /// When a record counts as written.
+    pub durability: Durability,
+    /// The disk, if not the machine's own.
+    pub disk: Option<Arc<dyn journal::Disk>>,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be made or used.
+    #[error("cannot use the data directory `{}`", path.display())]
+    Data {
+        /// The directory, or the file in it.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process has the data directory.
+    #[error("another daypass runs on `{}`: stop it first, or give this one a `data` directory of its own", .0.display())]
+    Taken(PathBuf),
+    /// The journal is not what was written.
+    #[error("cannot open the journal")]
+    Journal(#[from] journal::OpenError),
+    /// The ledger cannot be opened.
+    #[error("cannot open the ledger `{}`", path.display())]
+    Ledger {
+        /// Its file.
+        path: PathBuf,
+        /// What the engine said.
+        #[source]
+        source: ledger::OpenError,
+    },
+    /// The ledger cannot be read, or is not what was appended.
+    #[error("cannot start on the ledger")]
+    Keeper(#[from] ledger::StartError),
+    /// The policy could not be written into the ledger.
+    #[error("cannot put the configuration in force")]
+    Policy(#[source] ExecuteError),
+    /// The empty policy does not compile, which never happens.
+    #[error("cannot begin with an empty policy")]
+    Empty(#[source] access::policy::PolicyError),
+    /// The proxy cannot listen.
+    #[error("cannot start the proxy")]
+    Gateway(#[from] gateway::StartError),
+    /// The console cannot listen.
+    #[error("cannot listen on `{place}` for the console")]
+    Console {
+        /// The address or socket.
+        place: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A running node.
+pub struct Node {
+    name: Arc<str>,
+    data: PathBuf,
+    console_address: SocketAddr,
+    recovered: journal::Recovered,
+    clock: Arc<dyn Clock>,
+    keeper: Keeper,
+    journal: Journal,
+    gateway: Arc<Gateway>,
+    bridge: Arc<Bridge>,
+    journaled: watch::Receiver<Journaled>,
+    following: JoinHandle<()>,
+    serving: Vec<JoinHandle<()>>,
+    stop_console: watch::Sender<bool>,
+    /// Held for as long as the node has the directory.
+    _lock: File,
+}
+
+impl Node {
+    /// Starts everything. Must be called on a runtime, on which the console then runs.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let lock = claim(&parts.data)?;
+        let name = node_name(&parts.data, &*parts.entropy)?;
+        let (journal, recovered) = open_journal(&parts, &name)?;
+        let empty = Picture {
+            view: Arc::new(View::empty().map_err(StartError::Empty)?),
+            forwards: Arc::from([]),
+            unrouted: Arc::default(),
+        };
+        let views = Arc::new(Views::new(empty, VIEW_AGE_MAX));
+        let bridge = Arc::new(Bridge::new(views.clone()));
+        let keeper = start_keeper(&parts, &bridge)?;
+        adopt(&keeper, &bridge, parts.policy, parts.plans).await.map_err(StartError::Policy)?;
+        let options = gateway::Options {
+            address: parts.proxy,
+            cores: parts.cores,
+            node: name.clone(),
+            seed: seed(&*parts.entropy),
+        };
+        let gateway = Arc::new(Gateway::start(&options, views.clone(), &journal, parts.clock.clone())?);
+        bridge.connect(gateway.clone());
+        let (done, journaled) = watch::channel(Journaled::default());
+        let following = spawn(follow(keeper.clone(), journal.clone(), recovered.revision, done));
+        let vitals = NodeVitals::new(name.clone(), parts.clock.clone(), views, journal.clone(), bridge.clone());
+        let console = Console::new(Handles {
+            keeper: keeper.clone(),
+            journal: journal.clone(),
+            clock: parts.clock.clone(),
+            entropy: parts.entropy,
+            enforcer: Arc::new(Enforcer { node: name.clone(), gateway: gateway.clone() }),
+            changes: journaled.clone(),
+            vitals: Arc::new(vitals) as Arc<dyn Vitals>,
+        });
+        let stop_console = watch::Sender::new(false);
+        let (console_address, serving) = serve_console(&console, parts.console, &parts.data, &stop_console).await?;
+        Ok(Self {
+            name,
+            data: parts.data,
+            console_address,
+            recovered,
+            clock: parts.clock,
+            keeper,
+            journal,
+            gateway,
+            bridge,
+            journaled,
+            following,
+            serving,
+            stop_console,
+            _lock: lock,
+        })
+    }
+
+    /// Its name in receipts.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the proxy listens.
+    #[must_use]
+    pub fn proxy_address(&self) -> SocketAddr {
+        self.gateway.address()
+    }
+
+    /// Where the console listens.
+    #[must_use]
+    pub const fn console_address(&self) -> SocketAddr {
+        self.console_address
+    }
+
+    /// The socket for commands on this machine.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        socket_path(&self.data)
+    }
+
+    /// What the journal looked like when it was opened.
+    #[must_use]
+    pub const fn recovered(&self) -> &journal::Recovered {
+        &self.recovered
+    }
+
+    /// The single writer of the ledger.
+    #[must_use]
+    pub const fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    /// The journal.
+    #[must_use]
+    pub const fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The data plane.
+    #[must_use]
+    pub const fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Puts another configuration in force, whole or not at all.
+    ///
+    /// # Errors
+    /// The ledger did not take the policy; the one before stays in force.
+    pub async fn reload(&self, policy: Policy, plans: Plans) -> Result<Revision, ExecuteError> {
+        adopt(&self.keeper, &self.bridge, policy, plans).await
+    }
+
+    /// Drains the proxy within `patience`, closes the console, and leaves ledger and journal complete.
+    pub async fn stop(self, patience: Duration) -> gateway::Drained {
+        let drained = self.gateway.drain(patience).await;
+        self.stop_console.send_replace(true);
+        for serving in self.serving {
+            let _ = serving.await;
+        }
+        let head = *self.keeper.head().borrow();
+        let mut journaled = self.journaled;
+        let caught_up = journaled.wait_for(|done| done.revision >= head);
+        let _ = tokio::time::timeout(FOLLOW_TIME_MAX, caught_up).await;
+        self.following.abort();
+        self.keeper.stop().await;
+        let (gateway, journal, clock) = (self.gateway, self.journal, self.clock);
+        drop(self.bridge);
+        let _ = tokio::task::spawn_blocking(move || {
+            if let Ok(gateway) = Arc::try_unwrap(gateway) {
+                gateway.stop();
+            }
+            let now = clock.now();
+            if let Err(error) = journal.shutdown() {
+                tracing::error!(%error, at = %now, "the journal could not be closed; the next start recovers it");
+            }
+        })
+        .await;
+        drained
+    }
+}
+
+/// The socket for commands on the server's own machine.
+#[must_use]
+pub fn socket_path(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
+
+/// Stages the upstreams, has the ledger adopt the policy, and lets both come into force together.
+async fn adopt(
+    keeper: &Keeper,
+    bridge: &Arc<Bridge>,
+    policy: Policy,
+    plans: Plans,
+) -> Result<Revision, ExecuteError> {
+    bridge.stage(policy.clone(), plans);
+    let by = Actor { subject: system()?, via: Via::System };
+    match keeper.execute(Command { by, act: Act::AdoptPolicy(policy.into()) }).await {
+        Ok(done) if done.events.is_empty() => {
+            // The policy is the one in force; only the way to its APIs may have changed.
+            ledger::Publish::publish(&**bridge, keeper.view());
+            Ok(done.revision)
+        }
+        Ok(done) => Ok(done.revision),
+        Err(error) => {
+            bridge.unstage();
+            Err(error)
+        }
+    }
+}
+
+fn system() -> Result<SubjectId, ExecuteError> {
+    let name = "daypass".parse::<Name>().map_err(|_| ExecuteError::Stopped)?;
+    Ok(SubjectId::new(SubjectKind::Local, name))
+}
+
+fn data_error(path: &Path) -> impl FnOnce(io::Error) -> StartError {
+    let path = path.to_owned();
+    move |source| StartError::Data { path, source }
+}
+
+/// Makes the directory, for its owner alone, and takes it for this process.
+fn claim(data: &Path) -> Result<File, StartError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(data).map_err(data_error(data))?;
+    let path = data.join("lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(data_error(&path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::Taken(data.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(data_error(&path)(error)),
+    }
+}
+
+/// The node's name: made once, then kept beside its journal.
+fn node_name(data: &Path, entropy: &dyn Entropy) -> Result<Arc<str>, StartError> {
+    let path = data.join("node");
+    match std::fs::read_to_string(&path) {
+        Ok(kept) => match kept.trim().parse::<Name>() {
+            Ok(name) => Ok(name.as_str().into()),
+            Err(error) => Err(data_error(&path)(io::Error::new(io::ErrorKind::InvalidData, error))),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let name = format!("node-{:08x}", seed(entropy) & 0xffff_ffff);
+            std::fs::write(&path, format!("{name}\n")).map_err(data_error(&path))?;
+            Ok(name.into())
+        }
+        Err(error) => Err(data_error(&path)(error)),
+    }
+}
+
+fn seed(entropy: &dyn Entropy) -> u64 {
+    let mut bytes = [0; 8];
+    entropy.fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
+}
+
+fn open_journal(parts: &Parts, node: &str) -> Result<(Journal, journal::Recovered), StartError> {
+    let directory = parts.data.join("journal");
+    let invalid = |error| data_error(&directory)(io::Error::new(io::ErrorKind::InvalidData, error));
+    let node: Name = node.parse().map_err(invalid)?;
+    let mut options = journal::Options::new(&directory, node);
+    options.durability = parts.journal.durability;
+    if let Some(disk) = &parts.journal.disk {
+        options.disk = disk.clone();
+    }
+    Ok(Journal::open(options, parts.clock.clone())?)
+}
+
+fn start_keeper(parts: &Parts, bridge: &Arc<Bridge>) -> Result<Keeper, StartError> {
+    let path = parts.data.join("ledger.sqlite");
+    let ledger = ledger::Sqlite::open(&path).map_err(|source| StartError::Ledger { path, source })?;
+    Ok(Keeper::start(ledger, parts.clock.clone(), bridge.clone())?)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the node stops what it spawns")]
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(task)
+}
+
+async fn serve_console(
+    console: &Console,
+    address: SocketAddr,
+    data: &Path,
+    stop: &watch::Sender<bool>,
+) -> Result<(SocketAddr, Vec<JoinHandle<()>>), StartError> {
+    let at = |source| StartError::Console { place: address.to_string(), source };
+    let tcp = TcpListener::bind(address).await.map_err(at)?;
+    let address = tcp.local_addr().map_err(at)?;
+    let socket = listen_socket(&socket_path(data))?;
+    let listeners = [
+        Listener::Tcp(tcp),
+        Listener::Socket {
+            listener: socket,
+            own_uid: rustix::process::geteuid().as_raw(),
+            name_of: Arc::new(|uid| crate::node::people::name_of(uid)),
+        },
+    ];
+    let serving = listeners.map(|listener| {
+        let (console, mut stop) = (console.clone(), stop.subscribe());
+        spawn(async move {
+            let stopped = async move {
+                let _ = stop.wait_for(|stop| *stop).await;
+            };
+            admin::serve(listener, &console, stopped).await;
+        })
+    });
+    Ok((address, serving.into()))
+}
+
+/// The socket is made under a name of its own, closed to others, and then put in its place, so that it is never
+/// open before it is secured.
+fn listen_socket(path: &Path) -> Result<UnixListener, StartError> {
+    let at = |source| StartError::Console { place: path.display().to_string(), source };
+    let fresh = path.with_extension("new");
+    let _ = std::fs::remove_file(&fresh);
+    let listener = UnixListener::bind(&fresh).map_err(at)?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(at)?;
+    std::fs::rename(&fresh, path).map_err(at)?;
+    Ok(listener)
+}
+
+/// Has the gateway cut, and reports it as a receipt shows it.
+struct Enforcer {
+    node: Arc<str>,
+    gateway: Arc<Gateway>,
+}
+
+impl Enforce for Enforcer {
+    fn enforce(&self, revision: Revision) -> BoxFuture<'_, Cut> {
+        Box::pin(async move {
+            let Some(cut) = self.gateway.enforced(revision).await else { return Cut::default() };
+            let took = u64::try_from(cut.slowest.as_millis()).unwrap_or(u64::MAX);
+            Cut {
+                nodes: vec![NodeCut { node: self.node.to_string(), acknowledged_ms: took }],
+                websocket: cut.streams.websocket,
+                sse: cut.streams.sse,
+                grpc: cut.streams.grpc,
+                transfer: cut.streams.transfer,
+                slowest_ms: took,
+            }
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! How the node is: readiness for `/readyz` and `status`, and the numbers for `/metrics`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use access::{Clock, Timestamp};
+use admin::{Health, NodeHealth, Vitals};
+use gateway::Views;
+use journal::{Journal, Writable};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::node::bridge::Bridge;
+
+/// How old the view may grow before the node refuses.
+pub const VIEW_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What is asked for health and metrics.
+#[derive(Debug)]
+pub struct NodeVitals {
+    registry: Registry,
+    pulse: Pulse,
+}
+
+/// Where the numbers come from.
+#[derive(Debug, Clone)]
+struct Pulse {
+    node: Arc<str>,
+    started: Timestamp,
+    clock: Arc<dyn Clock>,
+    views: Arc<Views>,
+    journal: Journal,
+    bridge: Arc<Bridge>,
+}
+
+impl NodeVitals {
+    /// Vitals of the node of this name, which starts now.
+    #[must_use]
+    pub fn new(
+        node: Arc<str>,
+        clock: Arc<dyn Clock>,
+        views: Arc<Views>,
+        journal: Journal,
+        bridge: Arc<Bridge>,
+    ) -> Self {
+        let pulse = Pulse { node, started: clock.now(), clock, views, journal, bridge };
+        let mut registry = Registry::with_prefix("daypass");
+        registry.register_collector(Box::new(pulse.clone()));
+        Self { registry, pulse }
+    }
+}
+
+impl Vitals for NodeVitals {
+    fn health(&self) -> Health {
+        let (now, pulse) = (self.pulse.clock.now(), &self.pulse);
+        let age = pulse.views.age(now);
+        let mut why = Vec::new();
+        if !pulse.views.is_fresh(now) {
+            why.push(format!("the view of access has not been proven fresh for {} s: is the ledger locked?", age.as_secs()));
+        }
+        let journal = pulse.journal.health();
+        if journal.writable != Writable::Yes {
+            let cause = journal.last_error.unwrap_or_else(|| "no room".to_owned());
+            why.push(format!("the journal cannot be written: {cause}"));
+        }
+        let revision = pulse.views.latest().view.revision;
+        Health {
+            why,
+            nodes: vec![NodeHealth { node: pulse.node.to_string(), revision, started: pulse.started }],
+            view_age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            spooled: 0,
+        }
+    }
+
+    fn metrics(&self, text: &mut String) {
+        // Writing to a `String` cannot fail.
+        let _ = prometheus_client::encoding::text::encode(text, &self.registry);
+    }
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+impl Collector for Pulse {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_node(&mut encoder)?;
+        self.encode_requests(&mut encoder)?;
+        self.encode_durations(&mut encoder)
+    }
+}
+
+impl Pulse {
+    fn encode_node(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let info: Labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("node", self.node.to_string())];
+        encoder.encode_descriptor("build", "What runs here.", None, MetricType::Info)?.encode_info(&info)?;
+        let (now, journal) = (self.clock.now(), self.journal.health());
+        let writable = u64::from(journal.writable == Writable::Yes);
+        let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {
+            encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
+        };
+        gauge("view_age", "Since when the view was last proven fresh.", Some(&Unit::Seconds), self.views.age(now).as_secs_f64())?;
+        gauge("view_revision", "The ledger revision of the view.", None, self.views.latest().view.revision.number() as f64)?;
+        gauge("journal_writable", "1 while requests can be recorded.", None, writable as f64)?;
+        gauge("journal_lag", "How long records have waited to be written.", Some(&Unit::Seconds), journal.lag_ms as f64 / 1e3)?;
+        gauge("journal_leaves", "Leaves in the journal.", None, journal.size as f64)?;
+        gauge("journal_size", "Size of all segments.", Some(&Unit::Bytes), journal.bytes as f64)
+    }
+
+    fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let kept = self.bridge.kept();
+        let help = "Requests the upstream answered, by class of status.";
+        let mut answered = encoder.encode_descriptor("requests_answered", help, None, MetricType::Counter)?;
+        for (api, kept) in &kept {
+            for (class, count) in kept.meter.read().answered {
+                let labels: Labels = vec![("api", label(api.as_ref())), ("class", format!("{class}xx"))];
+                answered.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        let help = "Requests refused, failed or cut, by reason.";
+        let mut refused = encoder.encode_descriptor("requests_refused", help, None, MetricType::Counter)?;
+        for (api, kept) in &kept {
+            for (reason, count) in kept.meter.read().reasons {
+                let labels: Labels = vec![("api", label(api.as_ref())), ("reason", reason.code().to_owned())];
+                refused.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_durations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "From a request's arrival to its end.";
+        let seconds = Some(&Unit::Seconds);
+        let mut durations = encoder.encode_descriptor("request_duration", help, seconds, MetricType::Histogram)?;
+        for (api, kept) in self.bridge.kept() {
+            let reading = kept.meter.read();
+            let count = reading.durations.iter().map(|(_, count)| count).sum();
+            let labels: Labels = vec![("api", label(api.as_ref()))];
+            durations.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+                reading.duration_seconds,
+                count,
+                &reading.durations,
+                None,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn label(api: Option<&access::ApiName>) -> String {
+    api.map_or_else(|| "none".to_owned(), ToString::to_string)
+}

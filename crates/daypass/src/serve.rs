@@ -1,0 +1,204 @@
+//! `daypass serve`: a node from a configuration file, and what signals do to it.
+//!
+//! SIGHUP loads the file again, whole or not at all. SIGTERM or SIGINT drains; a second one quits at once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::HeaderValue;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{self, Config, Environment, Loaded, Settings};
+use crate::node::bridge::{Plan, Plans};
+use crate::node::clock::{SystemClock, SystemEntropy};
+use crate::node::run::JournalParts;
+use crate::node::{Node, Parts};
+
+/// How long requests that are open may take to end once draining began.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Runs a node until it is told to stop. Blocks.
+///
+/// # Errors
+/// The configuration is wrong, or the node cannot start.
+pub fn serve(path: &Path) -> anyhow::Result<()> {
+    let environment = Environment::of_process();
+    let loaded = Config::load(path, &environment)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(16)
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(run(path.to_owned(), environment, loaded))
+}
+
+async fn run(path: PathBuf, environment: Environment, loaded: Loaded) -> anyhow::Result<()> {
+    let mut signals = Signals::listen().context("cannot listen to signals")?;
+    let warnings = loaded.warnings.to_string();
+    if !warnings.trim().is_empty() {
+        tracing::warn!("{warnings}");
+    }
+    let addresses = (loaded.settings.proxy, loaded.settings.console, loaded.settings.data.clone());
+    let node = Node::start(parts(loaded.settings)?).await?;
+    announce(&node);
+    loop {
+        match signals.next().await {
+            Asked::Reload => reload(&node, &path, &environment, &addresses).await,
+            Asked::Stop => break,
+        }
+    }
+    tracing::info!("draining; a second signal quits at once");
+    tokio::select! {
+        drained = node.stop(DRAIN_TIME_MAX) => {
+            tracing::info!(cut = drained.cut, "stopped");
+            Ok(())
+        }
+        () = signals.stop_again() => anyhow::bail!("stopped without draining"),
+    }
+}
+
+fn announce(node: &Node) {
+    let recovered = node.recovered();
+    if recovered.unknown > 0 || recovered.torn_bytes > 0 {
+        tracing::warn!(
+            unknown = recovered.unknown,
+            torn_bytes = recovered.torn_bytes,
+            "the journal was recovered: requests that were open are marked `unknown`"
+        );
+    }
+    tracing::info!(
+        node = node.name(),
+        proxy = %format_args!("http://{}", node.proxy_address()),
+        console = %format_args!("http://{}", node.console_address()),
+        socket = %node.socket().display(),
+        "serving"
+    );
+}
+
+/// What is asked of a running node.
+enum Asked {
+    Reload,
+    Stop,
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+        }
+    }
+
+    async fn stop_again(&mut self) {
+        while !matches!(self.next().await, Asked::Stop) {}
+    }
+}
+
+/// Loads the file again and puts it in force; on any error all stays as it is.
+async fn reload(
+    node: &Node,
+    path: &Path,
+    environment: &Environment,
+    (proxy, console, data): &(std::net::SocketAddr, std::net::SocketAddr, PathBuf),
+) {
+    let loaded = match Config::load(path, environment) {
+        Ok(loaded) => loaded,
+        Err(error) => return tracing::error!("the configuration was not reloaded, the one before stays in force:\n{error}"),
+    };
+    let settings = loaded.settings;
+    if (settings.proxy, settings.console, &settings.data) != (*proxy, *console, data) {
+        return tracing::error!(
+            "the configuration was not reloaded: `listen` and `data` can only change with a restart"
+        );
+    }
+    let plans = match plans(settings.forwards) {
+        Ok(plans) => plans,
+        Err(error) => return tracing::error!("the configuration was not reloaded: {error:#}"),
+    };
+    match node.reload(settings.policy, plans).await {
+        Ok(revision) => tracing::info!(%revision, "the configuration was reloaded"),
+        Err(error) => tracing::error!(%error, "the configuration was not reloaded, the one before stays in force"),
+    }
+}
+
+/// The threads of the proxy: `DAYPASS_CORES`, else as many as this process may run on.
+fn cores(environment: &Environment) -> anyhow::Result<usize> {
+    match environment.read("DAYPASS_CORES") {
+        Some(text) => match text.parse() {
+            Ok(cores @ 1..=1024) => Ok(cores),
+            _ => anyhow::bail!("`DAYPASS_CORES` is `{text}`: write a number from 1 to 1024"),
+        },
+        None => Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
+    }
+}
+
+/// What a node is started with, from settings and the system's own clock and randomness.
+///
+/// # Errors
+/// A credential for an upstream cannot be sent, or the system gives no random bytes.
+pub fn parts(settings: Settings) -> anyhow::Result<Parts> {
+    SystemEntropy::probe().map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
+    let durability = match settings.durability {
+        config::Durability::Fsync => journal::Durability::Fsync,
+        config::Durability::Write => journal::Durability::Write,
+    };
+    Ok(Parts {
+        data: settings.data,
+        proxy: settings.proxy,
+        console: settings.console,
+        cores: cores(&Environment::of_process())?,
+        journal: JournalParts { durability, disk: None },
+        plans: plans(settings.forwards)?,
+        policy: settings.policy,
+        clock: Arc::new(SystemClock::start()),
+        entropy: Arc::new(SystemEntropy),
+    })
+}
+
+/// How APIs are reached, from the configuration's forwards.
+///
+/// # Errors
+/// A credential that no header can carry.
+pub fn plans(forwards: Vec<config::Forward>) -> anyhow::Result<Plans> {
+    forwards.into_iter().map(|forward| Ok((forward.api.clone(), plan(forward)?))).collect()
+}
+
+fn plan(forward: config::Forward) -> anyhow::Result<Plan> {
+    let upstreams = forward.upstreams.into_iter().map(|upstream| gateway::Upstream {
+        scheme: match upstream.scheme {
+            config::Scheme::Http => gateway::Scheme::Http,
+            config::Scheme::H2c => gateway::Scheme::H2c,
+        },
+        authority: upstream.authority,
+        base_path: upstream.base_path,
+    });
+    let headers = forward.headers.into_iter().map(|(name, secret)| {
+        let mut value = HeaderValue::from_bytes(secret.expose())
+            .map_err(|_| anyhow::anyhow!("the credential for `{name}` of `{}` is not a header value", forward.api))?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    });
+    Ok(Plan {
+        upstreams: upstreams.collect(),
+        headers: headers.collect::<anyhow::Result<_>>()?,
+        timeout: forward.timeout,
+        concurrency: forward.concurrency,
+    })
+}

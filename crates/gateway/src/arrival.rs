@@ -1,0 +1,399 @@
+//! From what a codec parsed to an arrival: each part read once, with one reading or a refusal.
+//!
+//! A [`Head`] borrows strings and bytes only, so that any codec can feed it.
+
+use std::net::IpAddr;
+
+use access::arrival::{Arrival, BodyLength, Shown};
+use access::canonical::Target;
+use access::operation::Method;
+use access::{Reason, Refused, RequestId, Timestamp, credential};
+
+use crate::bounds::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
+
+/// The parts of a request's head, as parsed and not yet judged.
+#[derive(Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) id: RequestId,
+    pub(crate) at: Timestamp,
+    pub(crate) client: IpAddr,
+    pub(crate) method: &'a str,
+    /// The authority of the request target (absolute form, or HTTP/2's `:authority`).
+    pub(crate) authority: Option<&'a str>,
+    pub(crate) path: &'a str,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) body: BodyLength,
+    pub(crate) fields: Fields<'a>,
+}
+
+impl Head<'_> {
+    /// Whether the request asks to become a WebSocket.
+    pub(crate) fn asks_for_websocket(&self) -> bool {
+        self.fields
+            .upgrade
+            .text()
+            .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+    }
+}
+
+/// What matters of the header fields, gathered in one pass.
+#[derive(Debug, Default)]
+pub(crate) struct Fields<'a> {
+    pub(crate) host: Field<'a>,
+    pub(crate) authorization: Field<'a>,
+    pub(crate) content_length: Field<'a>,
+    pub(crate) expect: Field<'a>,
+    pub(crate) upgrade: Field<'a>,
+    pub(crate) user_agent: Field<'a>,
+    pub(crate) traceparent: Field<'a>,
+    count: usize,
+    bytes: usize,
+    fault: Option<&'static str>,
+}
+
+/// A header field that may come once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Field<'a> {
+    #[default]
+    Absent,
+    Once(&'a [u8]),
+    Several,
+}
+
+impl<'a> Field<'a> {
+    fn add(&mut self, value: &'a [u8]) {
+        *self = match self {
+            Self::Absent => Self::Once(value),
+            Self::Once(_) | Self::Several => Self::Several,
+        };
+    }
+
+    /// The value as text, if the field came once and is visible ASCII.
+    pub(crate) fn text(self) -> Option<&'a str> {
+        match self {
+            Self::Once(value) if value.iter().all(|byte| (0x20..0x7f).contains(byte)) => {
+                std::str::from_utf8(value).ok()
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Reads the fields; names are in lower case.
+    pub(crate) fn read(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut read = Self::default();
+        for (name, value) in fields {
+            read.count = read.count.saturating_add(1);
+            read.bytes = read
+                .bytes
+                .saturating_add(name.len())
+                .saturating_add(value.len())
+                .saturating_add(4);
+            read.add(name, value);
+        }
+        read
+    }
+
+    fn add(&mut self, name: &'a str, value: &'a [u8]) {
+        match name {
+            "host" => self.host.add(value),
+            "authorization" => return self.authorization.add(value),
+            "content-length" => self.content_length.add(value),
+            "expect" => self.expect.add(value),
+            "upgrade" => self.upgrade.add(value),
+            "user-agent" => self.user_agent.add(value),
+            "traceparent" => self.traceparent.add(value),
+            _ => {}
+        }
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            self.fault = Some("a header name has characters other than letters, digits and `-`");
+        }
+        if credential::occurs_in(value) {
+            self.fault = Some("a credential stands in a header other than `Authorization`");
+        }
+    }
+}
+
+/// Reads a head as an arrival.
+///
+/// # Errors
+/// `request_malformed`, `uri_too_long`, `headers_too_large` or `method_unsupported`.
+pub(crate) fn arrive<'a>(head: &Head<'a>) -> Result<Arrival<'a>, Refused> {
+    let target_bytes = head.path.len().saturating_add(head.query.map_or(0, str::len));
+    if target_bytes > TARGET_BYTES_MAX {
+        return Err(Refused::because(
+            Reason::UriTooLong,
+            "the path and query are longer than 8192 bytes",
+        ));
+    }
+    if head.fields.count > HEADERS_MAX || head.fields.bytes > HEAD_BYTES_MAX {
+        return Err(Refused::because(
+            Reason::HeadersTooLarge,
+            "the header fields are more than 100, or longer than 32768 bytes together",
+        ));
+    }
+    if let Some(fault) = head.fields.fault {
+        return Err(malformed(fault));
+    }
+    let method = Method::parse(head.method).ok_or_else(|| {
+        Refused::because(Reason::MethodUnsupported, "this method is not forwarded")
+            .next("use GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE")
+    })?;
+    refuse_odd_fields(&head.fields)?;
+    refuse_odd_upgrade(head, method)?;
+    Ok(Arrival {
+        id: head.id,
+        at: head.at,
+        client: head.client,
+        method,
+        host: host(head)?,
+        target: target(head)?,
+        shown: shown(head.fields.authorization)?,
+        body: head.body,
+    })
+}
+
+fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Refused {
+    Refused::because(Reason::RequestMalformed, detail)
+}
+
+fn refuse_odd_fields(fields: &Fields<'_>) -> Result<(), Refused> {
+    if fields.content_length == Field::Several {
+        return Err(malformed("the request has more than one `Content-Length` header"));
+    }
+    match fields.expect {
+        Field::Absent => Ok(()),
+        Field::Once(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(()),
+        _ => Err(malformed(
+            "the `Expect` header asks for something other than `100-continue`",
+        )),
+    }
+}
+
+/// Only a WebSocket handshake may ask for another protocol (RFC 6455, section 4.1).
+fn refuse_odd_upgrade(head: &Head<'_>, method: Method) -> Result<(), Refused> {
+    match head.fields.upgrade {
+        Field::Absent => Ok(()),
+        Field::Once(_)
+            if head.asks_for_websocket() && method == Method::Get && head.body == BodyLength::None =>
+        {
+            Ok(())
+        }
+        _ => Err(Refused::because(
+            Reason::UpgradeRefused,
+            "only a WebSocket handshake may upgrade a connection",
+        )),
+    }
+}
+
+/// The one host a request names (RFC 9112, section 3.2).
+fn host<'a>(head: &Head<'a>) -> Result<&'a str, Refused> {
+    let host = match (head.authority, head.fields.host) {
+        (_, Field::Several) => return Err(malformed("the request has more than one `Host` header")),
+        (None, Field::Absent) => return Err(malformed("the request names no host")),
+        (Some(authority), Field::Absent) => authority,
+        (None, Field::Once(_)) => head.fields.host.text().unwrap_or(""),
+        (Some(authority), Field::Once(host)) if authority.as_bytes() == host => authority,
+        (Some(_), Field::Once(_)) => return Err(malformed("the request names two hosts")),
+    };
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_');
+    if host.is_empty() || host.len() > 255 || !host.bytes().all(plain) {
+        return Err(malformed(
+            "the host is empty, too long, or has characters that a host does not have",
+        ));
+    }
+    Ok(host)
+}
+
+fn target<'a>(head: &Head<'a>) -> Result<Target<'a>, Refused> {
+    let target = Target::parse(head.path, head.query).map_err(|why| malformed(why.to_string()))?;
+    let leaks = credential::occurs_in(target.path().as_bytes())
+        || target
+            .query()
+            .is_some_and(|query| credential::occurs_in(query.as_bytes()));
+    if !leaks {
+        return Ok(target);
+    }
+    match head.fields.authorization {
+        Field::Absent => Err(Refused::because(
+            Reason::CredentialMissing,
+            "nothing is read from the path or the query; the credential that stands there should be revoked",
+        )
+        .next("send it as `Authorization: Bearer <token>`")),
+        _ => Err(malformed("a second credential stands in the path or the query")),
+    }
+}
+
+fn shown(authorization: Field<'_>) -> Result<Shown<'_>, Refused> {
+    let value = match authorization {
+        Field::Absent => return Ok(Shown::Nothing),
+        Field::Several => return Err(malformed("the request has more than one `Authorization` header")),
+        Field::Once(value) => value,
+    };
+    Ok(match value.split_at_checked(7) {
+        Some((scheme, credential)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
+            Shown::Bearer(credential.trim_ascii())
+        }
+        _ => Shown::OtherScheme,
+    })
+}
+
+/// A path as it may be recorded when it was refused before it had a canonical form: visible ASCII only, and
+/// nothing where a credential stands in it.
+pub(crate) fn recordable_path(path: &str) -> std::borrow::Cow<'_, str> {
+    if hides_credential(path) {
+        return "[a credential stood here]".into();
+    }
+    if path.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
+        return path.into();
+    }
+    path.chars()
+        .flat_map(char::escape_default)
+        .collect::<String>()
+        .into()
+}
+
+/// The names of a query's fields, without their values: `a=&b=`. Empty where a credential stands in it.
+pub(crate) fn recordable_query(query: &str) -> String {
+    if hides_credential(query) {
+        return String::new();
+    }
+    let mut kept = String::with_capacity(query.len());
+    for (place, field) in query.split('&').enumerate() {
+        if place > 0 {
+            kept.push('&');
+        }
+        let (name, equals) = field.split_once('=').map_or((field, ""), |(name, _)| (name, "="));
+        kept.push_str(name);
+        kept.push_str(equals);
+    }
+    kept
+}
+
+/// How many layers of percent escapes are looked through for a credential.
+const ESCAPE_LAYERS_MAX: usize = 4;
+
+/// Percent escapes must not carry a credential past the check into the record.
+fn hides_credential(text: &str) -> bool {
+    let mut bytes = std::borrow::Cow::Borrowed(text.as_bytes());
+    for _ in 0..ESCAPE_LAYERS_MAX {
+        if credential::occurs_in(&bytes) {
+            return true;
+        }
+        if !bytes.contains(&b'%') {
+            return false;
+        }
+        bytes = unescape(&bytes).into();
+    }
+    credential::occurs_in(&bytes)
+}
+
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let hex = |byte: Option<&u8>| byte.and_then(|byte| (*byte as char).to_digit(16));
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        match (byte, hex(after.first()), hex(after.get(1))) {
+            (b'%', Some(high), Some(low)) => {
+                plain.push((high << 4 | low) as u8);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                plain.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use access::credential::{CredentialKind, mint};
+
+    use super::*;
+
+    fn judge(path: &str, fields: &[(&str, &str)]) -> Result<String, Reason> {
+        let fields = Fields::read(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
+        let (path, query) = path
+            .split_once('?')
+            .map_or((path, None), |(path, query)| (path, Some(query)));
+        let head = Head {
+            id: RequestId::from_bytes([0; 16]),
+            at: Timestamp::EPOCH,
+            client: IpAddr::from([127, 0, 0, 1]),
+            method: "GET",
+            authority: None,
+            path,
+            query,
+            body: BodyLength::None,
+            fields,
+        };
+        arrive(&head)
+            .map(|arrival| format!("{} {}", arrival.host, arrival.target.path()))
+            .map_err(|refused| refused.reason)
+    }
+
+    #[test]
+    fn a_head_with_two_readings_is_malformed() {
+        let host = ("host", "a");
+        assert_eq!(judge("/x", &[host]).as_deref(), Ok("a /x"));
+        for fields in [
+            &[][..],
+            &[host, host],
+            &[("host", "")],
+            &[("host", "a b")],
+            &[("host", "a/b")],
+            &[("host", "user@a")],
+            &[host, ("authorization", "Bearer a"), ("authorization", "Bearer a")],
+            &[host, ("content-length", "1"), ("content-length", "1")],
+            &[host, ("expect", "something")],
+            &[host, ("x_forwarded_for", "10.0.0.1")],
+            &[host, ("x.y", "1")],
+        ] {
+            assert_eq!(judge("/x", fields), Err(Reason::RequestMalformed), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_credential_is_read_from_one_place_only() {
+        let (secret, _) = mint(CredentialKind::Token, &[1; 32]);
+        let token = secret.expose_str().unwrap();
+        let body = token.strip_prefix("dpt_").unwrap();
+        let bearer = format!("Bearer {token}");
+        let (host, shown) = (("host", "a"), ("authorization", bearer.as_str()));
+        assert_eq!(
+            judge(&format!("/x?token={token}"), &[host]),
+            Err(Reason::CredentialMissing)
+        );
+        assert_eq!(
+            judge(&format!("/x?token={token}"), &[host, shown]),
+            Err(Reason::RequestMalformed)
+        );
+        assert_eq!(
+            judge(&format!("/{token}"), &[host, shown]),
+            Err(Reason::RequestMalformed)
+        );
+        assert_eq!(
+            judge("/x", &[host, shown, ("x-api-key", token)]),
+            Err(Reason::RequestMalformed)
+        );
+        assert!(!recordable_path(&format!("/a/{token}")).contains(token));
+        assert!(!recordable_path(&format!("/a/{}", token.replace('_', "%5f"))).contains(body));
+        assert!(!recordable_query(&format!("t={token}")).contains(token));
+        assert!(!recordable_query(&token.replace('_', "%255f")).contains(body));
+    }
+
+    #[test]
+    fn values_of_a_query_are_not_recorded() {
+        assert_eq!(
+            recordable_query("email=a@b.c&page=2&flag&x=1=2"),
+            "email=&page=&flag&x="
+        );
+    }
+}

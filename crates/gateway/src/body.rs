@@ -1,0 +1,125 @@
+//! Bodies: the stage that judges a request's body by what its head says, and the stream that holds it to that.
+//!
+//! Bodies are relayed frame by frame, never held whole. The body of a request is first polled when it is
+//! forwarded, so that `100 Continue` never goes out for a refused request.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use access::arrival::BodyLength;
+use access::authorize::Authorized;
+use access::{Reason, Refused};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::limits::{Counted, Slot};
+
+/// A request whose body may be forwarded as far as its head tells. Proof that it was counted before.
+#[derive(Debug)]
+pub(crate) struct Validated<'v, 'a> {
+    pub(crate) authorized: Authorized<'v, 'a>,
+    pub(crate) slot: Slot,
+}
+
+/// Judges a counted request by the length of its body.
+///
+/// # Errors
+/// `body_too_large`.
+pub(crate) fn validate<'v, 'a>(counted: Counted<'v, 'a>) -> Result<Validated<'v, 'a>, Refused> {
+    let Counted { authorized, slot } = counted;
+    let most = body_bytes_max(&authorized);
+    match authorized.arrival().body {
+        BodyLength::Known(bytes) if bytes > most => Err(too_large(most).knowing(authorized.known())),
+        BodyLength::None | BodyLength::Known(_) | BodyLength::Unknown => Ok(Validated { authorized, slot }),
+    }
+}
+
+/// The longest body that the request's API takes; 0 where there is no API.
+pub(crate) fn body_bytes_max(authorized: &Authorized<'_, '_>) -> u64 {
+    authorized.api().map_or(0, |api| api.request_body_bytes_max)
+}
+
+pub(crate) fn too_large(most: u64) -> Refused {
+    Refused::because(
+        Reason::BodyTooLarge,
+        format!("the body is longer than the {most} bytes this API takes"),
+    )
+    .next("send less, or ask the API's owner to raise `limits.request_body`")
+}
+
+/// What a request's body has come to so far; shared with whoever reports on it.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) bytes: Cell<u64>,
+    pub(crate) stopped: Cell<Option<Stopped>>,
+}
+
+/// Why a request's body ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stopped {
+    #[error("the body is longer than the API takes")]
+    TooLarge,
+    #[error("the client stopped sending")]
+    Client,
+}
+
+/// A request's body on its way upstream.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    incoming: Incoming,
+    bytes_max: u64,
+    progress: Rc<Progress>,
+}
+
+impl Upload {
+    pub(crate) fn new(incoming: Incoming, bytes_max: u64) -> (Self, Rc<Progress>) {
+        let progress = Rc::new(Progress::default());
+        (
+            Self {
+                incoming,
+                bytes_max,
+                progress: progress.clone(),
+            },
+            progress,
+        )
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Stopped;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Stopped>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        polled.map(|frame| match frame? {
+            Ok(frame) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                let total = self.progress.bytes.get().saturating_add(bytes);
+                self.progress.bytes.set(total);
+                if total > self.bytes_max {
+                    self.progress.stopped.set(Some(Stopped::TooLarge));
+                    return Some(Err(Stopped::TooLarge));
+                }
+                Some(Ok(frame))
+            }
+            Err(_) => {
+                self.progress.stopped.set(Some(Stopped::Client));
+                Some(Err(Stopped::Client))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,45 @@
+//! Every bound of the data plane, with its name, its unit and what happens beyond it.
+
+use std::time::Duration;
+
+/// The longest request target, path and query together, in bytes: beyond it 414.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// The longest request head, in bytes, the target not counted: beyond it 431.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// The most header fields of a request: beyond it 431.
+pub const HEADERS_MAX: usize = 100;
+/// What the codec reads of a head before it gives up by itself: above [`HEAD_BYTES_MAX`], so that the answer
+/// is ours and is recorded with what the head said.
+pub const CODEC_HEAD_BYTES_MAX: usize = 128 * 1024;
+/// The most header fields the codec reads.
+pub const CODEC_HEADERS_MAX: usize = 1_000;
+/// The longest header name shown in a refusal or compared against the families that are removed, in bytes.
+pub const HEADER_NAME_BYTES_MAX: usize = 128;
+/// The longest `User-Agent` that is recorded, in bytes: the rest is cut off.
+pub const USER_AGENT_BYTES_MAX: usize = 256;
+/// How long a client may take to send a head.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// The most connections of one core: further ones are closed at once.
+pub const CONNECTIONS_PER_CORE_MAX: usize = 20_000;
+/// The most streams of one HTTP/2 connection.
+pub const H2_STREAMS_MAX: u32 = 100;
+/// The longest decoded header list of an HTTP/2 request, in bytes.
+pub const H2_HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+/// The most streams of one HTTP/2 connection that a client may have reset and that still wait to be seen.
+pub const H2_RESETS_PENDING_MAX: usize = 20;
+/// How long connecting to an upstream may take.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
+/// The most upstreams that are tried for one request while nothing of it has been sent.
+pub const CONNECT_TRIES_MAX: usize = 3;
+/// The most idle connections kept to one upstream by one core: further ones are closed.
+pub const UPSTREAM_IDLE_MAX: usize = 256;
+/// How long an idle upstream connection is kept: below the 5 s after which common servers close theirs.
+pub const UPSTREAM_IDLE_TIME_MAX: Duration = Duration::from_secs(4);
+/// The longest head of an upstream's answer, in bytes: beyond it `upstream_malformed`.
+pub const UPSTREAM_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How long an answer may stand still once it has begun.
+pub const ANSWER_IDLE_TIME_MAX: Duration = Duration::from_secs(600);
+/// The most buckets of role limits: beyond it those that are full again are dropped, then `overloaded`.
+pub const BUCKETS_MAX: usize = 65_536;
+/// How often open streams are measured against the clock at least.
+pub const DEADLINE_CHECK_TIME_MAX: Duration = Duration::from_millis(500);

@@ -1,0 +1,208 @@
+//! One core: a thread with its own runtime, listener, connections and upstream pool.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use access::arrival::BodyLength;
+use access::{Clock, RequestId};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::arrival::{Fields, Head};
+use crate::forward::{Passed, forward};
+use crate::gateway::Acknowledgements;
+use crate::pipeline::Pipeline;
+use crate::record::trace_id;
+use crate::respond::{Answer, Names, problem};
+use crate::streams::Streams;
+use crate::upgrade::upgrade;
+use crate::upstream::Pool;
+
+/// What one core holds; touched by its thread alone.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) clock: Arc<dyn Clock>,
+    node: Arc<str>,
+    random: RefCell<fastrand::Rng>,
+}
+
+/// What a core is told by the node.
+pub(crate) enum Order {
+    /// A newer picture is in place: cut what it no longer holds, and say so.
+    Enforce(access::Revision),
+    /// Cut everything.
+    CutAll,
+    /// Tell how many exchanges are open.
+    Count(oneshot::Sender<usize>),
+}
+
+/// Whether the node still takes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Serving,
+    Draining,
+}
+
+/// Spawns onto the core's own thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+impl Core {
+    pub(crate) fn new(pipeline: Pipeline, node: Arc<str>, seed: u64) -> Self {
+        let clock = pipeline.clock.clone();
+        Self {
+            pool: Rc::new(Pool::new(clock.clone())),
+            clock,
+            pipeline,
+            node,
+            random: RefCell::new(fastrand::Rng::with_seed(seed)),
+        }
+    }
+
+    /// The name of the node in receipts.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// An id for a request that arrives now.
+    pub(crate) fn fresh_id(&self) -> (RequestId, access::Timestamp) {
+        let at = self.clock.now();
+        let mut entropy = [0; 10];
+        self.random.borrow_mut().fill(&mut entropy);
+        (RequestId::new(at, entropy), at)
+    }
+
+    /// Answers one request. Never fails: a refusal is an answer too.
+    pub(crate) async fn answer(
+        self: Rc<Self>,
+        client: IpAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response<Answer>, Infallible> {
+        let (id, at) = self.fresh_id();
+        let (mut parts, incoming) = request.into_parts();
+        let switch = parts.extensions.remove::<OnUpgrade>();
+        let head = head_of(&parts, &incoming, id, at, client);
+        match self.pipeline.admit(&head).await {
+            Err(refused) => {
+                let receipt = self.pipeline.refuse(&head, &refused).await;
+                let names = Names {
+                    id,
+                    node: &self.node,
+                    receipt,
+                };
+                Ok(problem(&refused, names, parts.version))
+            }
+            Ok(admitted) => {
+                let (websocket, traceparent) = (head.asks_for_websocket(), self.traceparent(&head));
+                let passed = pass_on(parts, incoming, id, client, traceparent);
+                match websocket {
+                    true => Ok(upgrade(&self, admitted, passed, switch).await),
+                    false => Ok(forward(&self, admitted, passed).await),
+                }
+            }
+        }
+    }
+
+    /// The trace of the request, with this hop as the parent (W3C Trace Context, section 3.2).
+    fn traceparent(&self, head: &Head<'_>) -> HeaderValue {
+        let parent = self.random.borrow_mut().u64(1..);
+        let mut text = arrayvec::ArrayString::<64>::new();
+        let written =
+            std::fmt::Write::write_fmt(&mut text, format_args!("00-{}-{parent:016x}-01", trace_id(head)));
+        let value = written.ok().and_then(|()| HeaderValue::from_str(&text).ok());
+        value.unwrap_or(HeaderValue::from_static(""))
+    }
+
+    /// Carries out the node's orders for as long as it is polled.
+    pub(crate) async fn obey(&self, mut orders: mpsc::Receiver<Order>, acknowledgements: &Acknowledgements) {
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Enforce(revision) => {
+                    let picture = self.pipeline.views.latest();
+                    let counts = self.pipeline.streams.cut_ended(&picture.view, self.clock.now());
+                    acknowledgements.acknowledge(revision, counts, self.clock.now());
+                }
+                Order::CutAll => {
+                    self.pipeline.streams.cut_all();
+                }
+                Order::Count(reply) => {
+                    let _ = reply.send(self.pipeline.streams.len());
+                }
+            }
+        }
+    }
+
+    /// The exchanges that are open.
+    pub(crate) fn streams(&self) -> &Rc<Streams> {
+        &self.pipeline.streams
+    }
+}
+
+/// Waits until the node drains.
+pub(crate) async fn draining(phase: &mut watch::Receiver<Phase>) {
+    let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
+}
+
+fn head_of<'p>(
+    parts: &'p Parts,
+    incoming: &Incoming,
+    id: RequestId,
+    at: access::Timestamp,
+    client: IpAddr,
+) -> Head<'p> {
+    let body = match (incoming.is_end_stream(), incoming.size_hint().exact()) {
+        (true, _) | (_, Some(0)) => BodyLength::None,
+        (false, Some(bytes)) => BodyLength::Known(bytes),
+        (false, None) => BodyLength::Unknown,
+    };
+    Head {
+        id,
+        at,
+        client,
+        method: parts.method.as_str(),
+        authority: parts.uri.authority().map(http::uri::Authority::as_str),
+        path: parts.uri.path(),
+        query: parts.uri.query(),
+        body,
+        fields: Fields::read(
+            parts
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_bytes())),
+        ),
+    }
+}
+
+fn pass_on(
+    parts: Parts,
+    incoming: Incoming,
+    id: RequestId,
+    client: IpAddr,
+    traceparent: HeaderValue,
+) -> Passed {
+    Passed {
+        id,
+        version: parts.version,
+        method: parts.method,
+        fields: parts.headers,
+        traceparent,
+        client,
+        incoming,
+    }
+}

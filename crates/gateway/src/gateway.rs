@@ -1,0 +1,345 @@
+//! The gateway as the binary sees it: started, handed pictures, asked to enforce, drained.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use access::{Clock, Revision, Timestamp};
+use journal::Journal;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::core::{Core, Order, Phase};
+use crate::limits::Limits;
+use crate::listen;
+use crate::picture::{Picture, Views};
+use crate::pipeline::Pipeline;
+use crate::streams::{CutCounts, Streams};
+
+/// The most orders that wait for one core. Beyond it an order is dropped: those that wait look at the newest
+/// picture, too.
+const ORDERS_MAX: usize = 1_024;
+/// The most revisions whose acknowledgement is remembered.
+const ACKNOWLEDGEMENTS_MAX: usize = 1_024;
+/// How long an acknowledgement is waited for.
+const ACKNOWLEDGE_TIME_MAX: Duration = Duration::from_secs(2);
+/// How often draining looks whether all is done.
+const DRAIN_LOOK_TIME: Duration = Duration::from_millis(20);
+
+/// How a gateway is started.
+#[derive(Debug)]
+pub struct Options {
+    /// Where it listens; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// How many threads it has; at least one.
+    pub cores: usize,
+    /// The name of the node in receipts.
+    pub node: Arc<str>,
+    /// A number that differs from start to start, for the ids of requests.
+    pub seed: u64,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken, or not ours.
+    #[error("cannot listen on `{address}`")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A thread or its runtime could not be made.
+    #[error("cannot start a thread of the proxy")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What enforcing a revision cut, and how long it took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// How many exchanges, by kind.
+    pub streams: CutCounts,
+    /// From the picture's publication until the slowest core had cut.
+    pub slowest: Duration,
+}
+
+/// What draining left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Exchanges that were still open at the deadline, and were cut.
+    pub cut: usize,
+}
+
+/// A running data plane. Dropped, its threads end once their connections do.
+#[derive(Debug)]
+pub struct Gateway {
+    views: Arc<Views>,
+    clock: Arc<dyn Clock>,
+    address: SocketAddr,
+    orders: Vec<mpsc::Sender<Order>>,
+    acknowledgements: Arc<Acknowledgements>,
+    phase: watch::Sender<Phase>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Gateway {
+    /// Binds and starts a thread per core.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub fn start(
+        options: &Options,
+        views: Arc<Views>,
+        journal: &Journal,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let cores = options.cores.max(1);
+        let mut address = options.address;
+        let mut listeners = Vec::with_capacity(cores);
+        for _ in 0..cores {
+            let bind = |source| StartError::Bind { address, source };
+            let listener = listen::bind(address).map_err(bind)?;
+            address = listener.local_addr().map_err(bind)?;
+            listeners.push(listener);
+        }
+        let acknowledgements = Arc::new(Acknowledgements::new(cores));
+        let phase = watch::Sender::new(Phase::Serving);
+        let limits = Arc::new(Limits::default());
+        let (mut orders, mut threads) = (Vec::with_capacity(cores), Vec::with_capacity(cores));
+        for (place, listener) in listeners.into_iter().enumerate() {
+            let (sender, receiver) = mpsc::channel(ORDERS_MAX);
+            let seed = Seed {
+                views: views.clone(),
+                limits: limits.clone(),
+                journal: journal.clone(),
+                clock: clock.clone(),
+                node: options.node.clone(),
+                random: options.seed.wrapping_add(place as u64),
+                listener,
+                orders: receiver,
+                acknowledgements: acknowledgements.clone(),
+                phase: phase.subscribe(),
+            };
+            let thread = std::thread::Builder::new().name(format!("proxy-{place}"));
+            threads.push(thread.spawn(move || seed.grow()).map_err(StartError::Thread)?);
+            orders.push(sender);
+        }
+        Ok(Self {
+            views,
+            clock,
+            address,
+            orders,
+            acknowledgements,
+            phase,
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Puts a new picture in place and has every core cut what it no longer holds.
+    ///
+    /// When this returns, the next request is judged by it.
+    pub fn publish(&self, picture: Picture) {
+        let revision = picture.view.revision;
+        self.views.publish(picture);
+        self.acknowledgements.expect(revision, self.clock.now());
+        for core in &self.orders {
+            // A full queue means that the core is about to look at this picture anyway.
+            let _ = core.try_send(Order::Enforce(revision));
+        }
+    }
+
+    /// Waits until every core has enforced `revision`, or a newer one, and tells what that cut.
+    ///
+    /// `None` after two seconds: some core does not answer.
+    pub async fn enforced(&self, revision: Revision) -> Option<Cut> {
+        tokio::time::timeout(ACKNOWLEDGE_TIME_MAX, self.acknowledgements.wait(revision))
+            .await
+            .ok()
+    }
+
+    /// How many exchanges are open.
+    pub async fn open_exchanges(&self) -> usize {
+        let mut open = 0_usize;
+        for core in &self.orders {
+            let (reply, count) = oneshot::channel();
+            if core.send(Order::Count(reply)).await.is_ok() {
+                open = open.saturating_add(count.await.unwrap_or(0));
+            }
+        }
+        open
+    }
+
+    /// Takes no more connections, lets what is open end within `patience`, then cuts the rest.
+    pub async fn drain(&self, patience: Duration) -> Drained {
+        self.phase.send_replace(Phase::Draining);
+        let finished = async {
+            while self.open_exchanges().await > 0 {
+                tokio::time::sleep(DRAIN_LOOK_TIME).await;
+            }
+        };
+        let cut = match tokio::time::timeout(patience, finished).await {
+            Ok(()) => 0,
+            Err(_elapsed) => self.cut_all().await,
+        };
+        Drained { cut }
+    }
+
+    async fn cut_all(&self) -> usize {
+        let open = self.open_exchanges().await;
+        for core in &self.orders {
+            let _ = core.send(Order::CutAll).await;
+        }
+        open
+    }
+
+    /// Ends the threads and waits for them, once drained. Blocks; not for a runtime's thread.
+    pub fn stop(mut self) {
+        self.phase.send_replace(Phase::Draining);
+        self.orders.clear();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a core's thread is started with.
+struct Seed {
+    views: Arc<Views>,
+    limits: Arc<Limits>,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
+    node: Arc<str>,
+    random: u64,
+    listener: std::net::TcpListener,
+    orders: mpsc::Receiver<Order>,
+    acknowledgements: Arc<Acknowledgements>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Seed {
+    /// Runs the core until its orders end.
+    fn grow(self) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(%error, "a core has no runtime"),
+        };
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, self.live());
+    }
+
+    async fn live(self) {
+        let listener = match TcpListener::from_std(self.listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "a core cannot listen"),
+        };
+        let lane = self.journal.lane();
+        let recording = tokio::task::spawn_local(lane.run());
+        let pipeline = Pipeline {
+            views: self.views,
+            limits: self.limits,
+            streams: Rc::new(Streams::default()),
+            lane,
+            clock: self.clock.clone(),
+        };
+        let core = Rc::new(Core::new(pipeline, self.node, self.random));
+        let (watching, clock) = (core.clone(), self.clock);
+        let deadlines =
+            tokio::task::spawn_local(async move { watching.streams().watch_deadlines(&*clock).await });
+        tokio::task::spawn_local(listen::serve(core.clone(), listener, self.phase));
+        core.obey(self.orders, &self.acknowledgements).await;
+        deadlines.abort();
+        // What was cut or abandoned last is still to be written.
+        tokio::task::yield_now().await;
+        core.pipeline.lane.flush().await;
+        recording.abort();
+    }
+}
+
+/// Which revisions every core has enforced. Touched when access changes, never by a request.
+#[derive(Debug)]
+pub(crate) struct Acknowledgements {
+    cores: usize,
+    seen: Mutex<BTreeMap<Revision, Seen>>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    published: Timestamp,
+    cores: usize,
+    cut: Cut,
+}
+
+impl Acknowledgements {
+    fn new(cores: usize) -> Self {
+        Self {
+            cores,
+            seen: Mutex::default(),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    fn expect(&self, revision: Revision, published: Timestamp) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // The same revision is published again after a reload that changed no policy.
+        seen.insert(
+            revision,
+            Seen {
+                published,
+                cores: 0,
+                cut: Cut::default(),
+            },
+        );
+        while seen.len() > ACKNOWLEDGEMENTS_MAX {
+            seen.pop_first();
+        }
+    }
+
+    pub(crate) fn acknowledge(&self, revision: Revision, counts: CutCounts, now: Timestamp) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = seen.get_mut(&revision) {
+            seen.cores = seen.cores.saturating_add(1);
+            seen.cut.streams = seen.cut.streams.plus(counts);
+            seen.cut.slowest = seen.cut.slowest.max(now.since(seen.published));
+        }
+        drop(seen);
+        self.changed.send_replace(());
+    }
+
+    async fn wait(&self, revision: Revision) -> Cut {
+        let mut changed = self.changed.subscribe();
+        loop {
+            if let Some(cut) = self.enforced(revision) {
+                return cut;
+            }
+            if changed.changed().await.is_err() {
+                return Cut::default();
+            }
+        }
+    }
+
+    /// What enforcing `revision` cut, once every core has enforced it or a newer one.
+    fn enforced(&self, revision: Revision) -> Option<Cut> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = |seen: &Seen| seen.cores >= self.cores;
+        match seen.get(&revision) {
+            Some(own) if done(own) => Some(own.cut),
+            own => {
+                let newer = seen.range(revision..).any(|(_, newer)| done(newer));
+                newer.then(|| own.map_or_else(Cut::default, |own| own.cut))
+            }
+        }
+    }
+}

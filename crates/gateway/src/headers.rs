@@ -1,0 +1,208 @@
+//! Headers: what of a request goes upstream, what of an answer comes back, and what is added.
+//!
+//! Removal comes before addition, so that nothing a client names in `Connection` can remove what the proxy
+//! adds. Not here: which names are refused outright (see `arrival`).
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::picture::{Forward, Upstream};
+
+/// What the proxy says of a request to its upstream.
+#[derive(Debug)]
+pub(crate) struct Added<'a> {
+    pub(crate) subject: HeaderValue,
+    pub(crate) grant: Option<HeaderValue>,
+    pub(crate) request_id: HeaderValue,
+    pub(crate) traceparent: HeaderValue,
+    pub(crate) client: std::net::IpAddr,
+    /// The host the client asked for.
+    pub(crate) host: &'a str,
+    /// Whether the API is told by that host.
+    pub(crate) host_routed: HostRouted,
+}
+
+/// Whether an API is told by its host, and so may see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostRouted {
+    Yes,
+    No,
+}
+
+/// Hop-by-hop fields (RFC 9110, section 7.6.1), and those by which clients could speak for the proxy.
+fn is_dropped_from_request(name: &str) -> bool {
+    is_hop_by_hop(name)
+        || matches!(
+            name,
+            "authorization"
+                | "proxy-authorization"
+                | "host"
+                | "expect"
+                | "forwarded"
+                | "x-request-id"
+                | "traceparent"
+                | "tracestate"
+                | "x-real-ip"
+                | "via"
+                | "http2-settings"
+        )
+        || name.starts_with("daypass-")
+        || name.starts_with("x-forwarded-")
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade"
+    )
+}
+
+/// The fields of the upstream request: what the client sent less what is dropped, then what is added.
+pub(crate) fn for_upstream(
+    sent: &HeaderMap,
+    added: Added<'_>,
+    forward: &Forward,
+    upstream: &Upstream,
+) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(sent.len().saturating_add(12));
+    let named = named_by_connection(sent);
+    let overridden = |name: &HeaderName| forward.headers.iter().any(|(own, _)| own == name);
+    for (name, value) in sent {
+        let drop =
+            is_dropped_from_request(name.as_str()) || is_named(&named, name.as_str()) || overridden(name);
+        if !drop {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    add(&mut fields, added, upstream);
+    for (name, value) in &forward.headers {
+        fields.insert(name.clone(), value.clone());
+    }
+    fields
+}
+
+static DAYPASS_SUBJECT: HeaderName = HeaderName::from_static("daypass-subject");
+static DAYPASS_GRANT: HeaderName = HeaderName::from_static("daypass-grant");
+static DAYPASS_RECEIPT: HeaderName = HeaderName::from_static("daypass-receipt");
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+fn add(fields: &mut HeaderMap, added: Added<'_>, upstream: &Upstream) {
+    let host = if added.host_routed == HostRouted::Yes {
+        added.host
+    } else {
+        upstream.authority.as_str()
+    };
+    insert_text(fields, header::HOST, host);
+    insert_text(fields, X_FORWARDED_HOST.clone(), added.host);
+    fields.insert(X_FORWARDED_PROTO.clone(), HeaderValue::from_static("http"));
+    let mut text = arrayvec::ArrayString::<512>::new();
+    if std::fmt::Write::write_fmt(&mut text, format_args!("{}", added.client)).is_ok() {
+        insert_text(fields, X_FORWARDED_FOR.clone(), &text);
+    }
+    text.clear();
+    let node = match added.client {
+        std::net::IpAddr::V4(client) => std::fmt::Write::write_fmt(&mut text, format_args!("for={client}")),
+        std::net::IpAddr::V6(client) => {
+            std::fmt::Write::write_fmt(&mut text, format_args!("for=\"[{client}]\""))
+        }
+    };
+    let rest = std::fmt::Write::write_fmt(&mut text, format_args!(";host=\"{}\";proto=http", added.host));
+    if node.is_ok() && rest.is_ok() {
+        insert_text(fields, header::FORWARDED, &text);
+    }
+    fields.insert(DAYPASS_SUBJECT.clone(), added.subject);
+    if let Some(grant) = added.grant {
+        fields.insert(DAYPASS_GRANT.clone(), grant);
+    }
+    fields.insert(X_REQUEST_ID.clone(), added.request_id);
+    fields.insert(TRACEPARENT.clone(), added.traceparent);
+}
+
+fn insert_text(fields: &mut HeaderMap, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        fields.insert(name, value);
+    }
+}
+
+/// The fields of an answer: hop-by-hop ones and those reserved to the proxy are dropped, receipts are added.
+pub(crate) fn for_client(fields: &mut HeaderMap, request_id: HeaderValue, receipt: Option<HeaderValue>) {
+    if fields.contains_key(header::CONNECTION) {
+        let named = named_by_connection(fields);
+        for name in named
+            .iter()
+            .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+        {
+            remove_all(fields, &name);
+        }
+    }
+    let dropped: arrayvec::ArrayVec<HeaderName, 32> = fields
+        .keys()
+        .filter(|name| is_hop_by_hop(name.as_str()) || is_reserved(name.as_str()))
+        .take(32)
+        .cloned()
+        .collect();
+    for name in &dropped {
+        remove_all(fields, name);
+    }
+    stamp(fields, request_id, receipt);
+}
+
+/// Adds the names by which an answer can be found again.
+pub(crate) fn stamp(fields: &mut HeaderMap, request_id: HeaderValue, receipt: Option<HeaderValue>) {
+    fields.insert(X_REQUEST_ID.clone(), request_id);
+    if let Some(receipt) = receipt {
+        fields.insert(DAYPASS_RECEIPT.clone(), receipt);
+    }
+}
+
+fn is_reserved(name: &str) -> bool {
+    name.starts_with("daypass-")
+}
+
+fn remove_all(fields: &mut HeaderMap, name: &HeaderName) {
+    if let header::Entry::Occupied(entry) = fields.entry(name) {
+        entry.remove_entry_mult();
+    }
+}
+
+/// The names that `Connection` fields list, in lower case. Names that must stay whatever is listed are left out.
+fn named_by_connection(fields: &HeaderMap) -> Vec<String> {
+    let values = fields
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .filter(|name| {
+            !matches!(
+                name.as_str(),
+                "" | "close" | "keep-alive" | "content-length" | "content-type" | "host"
+            )
+        })
+        .collect()
+}
+
+fn is_named(named: &[String], name: &str) -> bool {
+    named.iter().any(|listed| listed == name)
+}
+
+/// The path and query that an upstream is sent: its base, the canonical path within the API, the query.
+pub(crate) fn upstream_target(upstream: &Upstream, path: &str, query: Option<&str>) -> String {
+    let length = upstream
+        .base_path
+        .len()
+        .saturating_add(path.len())
+        .saturating_add(query.map_or(0, str::len));
+    let mut text = String::with_capacity(length.saturating_add(1));
+    text.push_str(&upstream.base_path);
+    text.push_str(path);
+    if let Some(query) = query {
+        text.push('?');
+        text.push_str(query);
+    }
+    text
+}

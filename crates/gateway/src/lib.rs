@@ -1,0 +1,38 @@
+//! The life of a proxied request, from the first byte of its head to the last byte of its answer.
+//!
+//! READ `pipeline` FIRST: one function, top to bottom, in which every request is authenticated, authorized,
+//! limited, validated and recorded before one byte of it goes upstream.
+//!
+//! What is promised:
+//! - Nothing is forwarded without an open journal entry, and every answer has a row in the journal.
+//! - The upstream sees the canonical request that was judged, rebuilt from its parts, never raw bytes and never
+//!   a credential of Daypass.
+//! - A stream that is already open ends when its grant does.
+//!
+//! One thread per core, each with its own runtime, listener, connections and upstream pools; nothing of a
+//! request crosses threads but the batches of the journal.
+//! Not here: how access changes (the binary hands in a [`Picture`]), the console.
+
+mod arrival;
+mod body;
+mod core;
+mod forward;
+mod headers;
+mod limits;
+mod listen;
+mod pipeline;
+mod record;
+mod respond;
+mod streams;
+mod upgrade;
+mod upstream;
+
+pub mod bounds;
+pub mod gateway;
+pub mod meter;
+pub mod picture;
+
+pub use gateway::{Cut, Drained, Gateway, Options, StartError};
+pub use meter::ApiMeter;
+pub use picture::{Forward, Kept, Picture, Scheme, Upstream, Views};
+pub use streams::CutCounts;

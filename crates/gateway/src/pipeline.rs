@@ -1,0 +1,73 @@
+//! READ FIRST: the life of a request until it may go upstream.
+//!
+//! One function. Each stage consumes what the stage before it proved, so a stage that is skipped, repeated or
+//! reordered does not compile: `Arrival` → `Identified` → `Authorized` → `Counted` → `Validated` → `Admitted`.
+//! An [`Admitted`] holds an open journal entry that only the journal makes, so nothing is forwarded without one.
+//!
+//! One exit, [`Pipeline::refuse`], records every refusal.
+//! Not here: sending it (see `forward`) and answering (see `respond`).
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use access::authenticate::authenticate;
+use access::authorize::authorize;
+use access::{Clock, Reason, Refused};
+use journal::{Lane, Receipt};
+
+use crate::arrival::{Head, arrive};
+use crate::body::validate;
+use crate::limits::Limits;
+use crate::picture::Views;
+use crate::record::{Admitted, record_intent, record_refusal};
+use crate::streams::Streams;
+
+/// What a core needs to judge requests.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) views: Arc<Views>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) streams: Rc<Streams>,
+    pub(crate) lane: Lane,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Pipeline {
+    /// Judges and records a request.
+    ///
+    /// # Errors
+    /// The first stage that says no; nothing has gone upstream, and nothing of the body has been read.
+    pub(crate) async fn admit(&self, head: &Head<'_>) -> Result<Admitted, Refused> {
+        let picture = self.views.current(head.at)?; // one policy picture for the whole request; too stale refuses
+        let arrival = arrive(head)?;
+        let identified = authenticate(&picture.view, arrival)?;
+        let authorized = authorize(identified)?;
+        let counted = self.limits.take(authorized, &picture)?;
+        let validated = validate(counted)?;
+        record_intent(self, &picture, head, validated).await // durable before one byte goes upstream
+    }
+
+    /// Records a refusal; `None` while the journal cannot be written, which then records it later.
+    pub(crate) async fn refuse(&self, head: &Head<'_>, refused: &Refused) -> Option<Receipt> {
+        let picture = self.views.latest();
+        let took = self.clock.now().since(head.at);
+        let api = refused
+            .known
+            .api
+            .as_ref()
+            .and_then(|name| picture.forward_of(name));
+        let meter = api.map_or(&picture.unrouted.meter, |forward| &forward.kept.meter);
+        meter.refused(refused.reason, took);
+        record_refusal(self, &picture, head, refused, took).await
+    }
+}
+
+/// The refusal of a request that could not be recorded.
+pub(crate) fn journal_unavailable() -> Refused {
+    Refused::because(
+        Reason::JournalUnavailable,
+        "the request cannot be recorded at present, so it is not forwarded",
+    )
+    .next("try again in a moment; an operator finds the cause with `daypass status`")
+    .retry_after(std::time::Duration::from_secs(1), None)
+}

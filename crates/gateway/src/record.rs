@@ -1,0 +1,348 @@
+//! The record: the stage that writes a request's intent, the entry that closes it, and refusals.
+//!
+//! [`Entry`] closes once, whatever becomes of the request: completed, failed, cut, or — dropped — abandoned.
+
+use std::fmt::Write as _;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::policy::{ApiIndex, Route};
+use access::refused::Known;
+use access::{Clock, Reason, Refused, Timestamp};
+use arrayvec::ArrayString;
+use http::HeaderValue;
+use journal::{Closing, Ending, OpenEntry, Receipt, Request};
+
+use crate::arrival::{Head, recordable_path, recordable_query};
+use crate::body::{Progress, Validated, body_bytes_max};
+use crate::bounds::USER_AGENT_BYTES_MAX;
+use crate::headers::HostRouted;
+use crate::limits::Slot;
+use crate::picture::{Kept, Picture};
+use crate::pipeline::{Pipeline, journal_unavailable};
+use crate::respond;
+use crate::streams::Ticket;
+
+/// A request that may go upstream: judged, counted, and durably recorded. Only [`record_intent`] makes one.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) entry: Entry,
+    pub(crate) ticket: Ticket,
+    pub(crate) slot: Slot,
+    pub(crate) picture: Arc<Picture>,
+    pub(crate) api: ApiIndex,
+    pub(crate) path: Box<str>,
+    pub(crate) query: Option<Box<str>>,
+    pub(crate) host: Box<str>,
+    pub(crate) host_routed: HostRouted,
+    pub(crate) body_bytes_max: u64,
+    pub(crate) subject: HeaderValue,
+    pub(crate) grant: Option<HeaderValue>,
+}
+
+/// Texts of ids, written where no allocation is needed.
+type IdText = ArrayString<64>;
+
+fn id_text(id: impl std::fmt::Display) -> IdText {
+    let mut text = IdText::new();
+    // No id is longer than 40 characters, and an IPv6 address not longer than 45.
+    let _ = write!(text, "{id}");
+    text
+}
+
+/// Writes the intent of a validated request and waits until it is durable.
+///
+/// # Errors
+/// `journal_unavailable`.
+pub(crate) async fn record_intent(
+    pipeline: &Pipeline,
+    picture: &Arc<Picture>,
+    head: &Head<'_>,
+    validated: Validated<'_, '_>,
+) -> Result<Admitted, Refused> {
+    let Validated { authorized, slot } = validated;
+    let unrecorded = || journal_unavailable().knowing(authorized.known());
+    let (holder, arrival) = (authorized.holder(), authorized.arrival());
+    let (api, forward) = authorized
+        .api()
+        .zip(picture.forward(authorized.api_index()))
+        .ok_or_else(unrecorded)?;
+    let (credential, client) = (id_text(holder.credential), id_text(arrival.client));
+    let grant = holder.grant.map(|grant| id_text(grant.id));
+    let query = arrival.target.query().map(recordable_query);
+    let trace = id_text(trace_id(head));
+    let request = Request {
+        id: arrival.id,
+        time: arrival.at,
+        api: Some(api.name.as_str()),
+        operation: Some(authorized.operation()),
+        method: arrival.method.as_str(),
+        host: Some(arrival.host),
+        path: authorized.path(),
+        query: query.as_deref(),
+        subject: Some(holder.subject.name().as_str()),
+        subject_kind: Some(holder.subject.kind().as_str()),
+        credential: Some(&credential),
+        grant_id: grant.as_deref(),
+        role: Some(authorized.role().as_str()),
+        incident: holder
+            .grant
+            .and_then(|grant| grant.incident.as_ref())
+            .map(|incident| incident.as_str()),
+        client_ip: &client,
+        user_agent: user_agent(head),
+        rule: Some(authorized.rule()),
+        revision: picture.view.revision,
+        trace_id: Some(&trace),
+        observed: None,
+    };
+    let open = pipeline.lane.open(&request).await.map_err(|_| unrecorded())?;
+    let ticket = pipeline.streams.register(holder.digest, holder.until);
+    // The view may have moved on while the record was written. Whoever published a newer one cuts what was
+    // registered before; what is registered after is measured here. Both happen on this thread.
+    let latest = pipeline.views.latest();
+    if !Arc::ptr_eq(&latest, picture)
+        && latest
+            .view
+            .why_not_held(&holder.digest, pipeline.clock.now())
+            .is_some()
+    {
+        ticket.cut_now();
+    }
+    Ok(Admitted {
+        entry: Entry::new(open, arrival.at, forward.kept.clone(), pipeline.clock.clone()),
+        ticket,
+        slot,
+        picture: picture.clone(),
+        api: authorized.api_index(),
+        path: authorized.path().into(),
+        query: arrival.target.query().map(Into::into),
+        host: arrival.host.into(),
+        host_routed: if matches!(api.route, Route::Host(_)) {
+            HostRouted::Yes
+        } else {
+            HostRouted::No
+        },
+        body_bytes_max: body_bytes_max(&authorized),
+        subject: header_text(&id_text_long(&holder.subject)),
+        grant: grant.map(|grant| header_text(&grant)),
+    })
+}
+
+fn id_text_long(id: impl std::fmt::Display) -> ArrayString<96> {
+    let mut text = ArrayString::new();
+    // A subject is a kind of at most 7 characters, `:` and a name of at most 64.
+    let _ = write!(text, "{id}");
+    text
+}
+
+fn header_text(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Records a refusal with everything that was known when it happened.
+pub(crate) async fn record_refusal(
+    pipeline: &Pipeline,
+    picture: &Picture,
+    head: &Head<'_>,
+    refused: &Refused,
+    took: Duration,
+) -> Option<Receipt> {
+    let Known {
+        api,
+        operation,
+        subject,
+        credential,
+        grant,
+        role,
+        incident,
+        rule,
+    } = &*refused.known;
+    let (path, query) = (
+        recorded_path(picture, head, api.is_some()),
+        head.query.map(recordable_query),
+    );
+    let (credential, client) = (credential.map(id_text), id_text(head.client));
+    let grant = grant.map(id_text);
+    let trace = id_text(trace_id(head));
+    let request = Request {
+        id: head.id,
+        time: head.at,
+        api: api.as_ref().map(|api| api.as_str()),
+        operation: operation.as_deref(),
+        method: clean(head.method).unwrap_or("?"),
+        host: head.authority.or_else(|| head.fields.host.text()).and_then(clean),
+        path: &path,
+        query: query.as_deref(),
+        subject: subject.as_ref().map(|subject| subject.name().as_str()),
+        subject_kind: subject.as_ref().map(|subject| subject.kind().as_str()),
+        credential: credential.as_deref(),
+        grant_id: grant.as_deref(),
+        role: role.as_ref().map(|role| role.as_str()),
+        incident: incident.as_ref().map(|incident| incident.as_str()),
+        client_ip: &client,
+        user_agent: user_agent(head),
+        rule: rule.as_deref(),
+        revision: picture.view.revision,
+        trace_id: Some(&trace),
+        observed: None,
+    };
+    let status = respond::status(refused.reason).as_u16();
+    pipeline
+        .lane
+        .refuse(&request, refused.reason.code(), status, head.at.plus(took))
+        .await
+}
+
+/// The path as it is recorded: within the API if one was reached, so that refused and allowed rows compare.
+fn recorded_path(picture: &Picture, head: &Head<'_>, routed: bool) -> String {
+    let target = access::canonical::Target::parse(head.path, None);
+    let within = target.as_ref().ok().filter(|_| routed).and_then(|target| {
+        let host = head.authority.or_else(|| head.fields.host.text()).unwrap_or("");
+        picture
+            .view
+            .policy
+            .route(host, target.path())
+            .map(|(_, rest)| if rest.is_empty() { "/" } else { rest })
+    });
+    recordable_path(within.unwrap_or(head.path)).into_owned()
+}
+
+fn clean(text: &str) -> Option<&str> {
+    let visible = text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+    (visible && text.len() <= 255 && !access::credential::occurs_in(text.as_bytes())).then_some(text)
+}
+
+fn user_agent<'a>(head: &Head<'a>) -> Option<&'a str> {
+    let text = head.fields.user_agent.text()?;
+    text.get(..text.len().min(USER_AGENT_BYTES_MAX))
+}
+
+/// The W3C trace id of the caller, else the request's own id.
+pub(crate) fn trace_id<'h>(head: &'h Head<'_>) -> TraceId<'h> {
+    let sent = head.fields.traceparent.text().and_then(|text| {
+        let mut parts = text.split('-');
+        let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let hex = |text: &str, digits: usize| {
+            text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let valid = version == "00" && parts.next().is_none() && hex(parent, 16) && hex(flags, 2);
+        (valid && hex(trace, 32) && trace.bytes().any(|byte| byte != b'0')).then_some(trace)
+    });
+    sent.map_or(TraceId::Own(head.id), TraceId::Sent)
+}
+
+/// A trace id, in 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TraceId<'h> {
+    Sent(&'h str),
+    Own(access::RequestId),
+}
+
+impl std::fmt::Display for TraceId<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sent(text) => f.write_str(text),
+            Self::Own(id) => id.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// An open entry of the journal, with what is known of its outcome so far.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    open: Option<OpenEntry>,
+    arrived: Timestamp,
+    kept: Arc<Kept>,
+    clock: Arc<dyn Clock>,
+    receipt: Receipt,
+    /// Where it was sent.
+    pub(crate) upstream: Option<Box<str>>,
+    /// What the upstream answered.
+    pub(crate) upstream_status: Option<u16>,
+    /// How long the upstream took until its answer began.
+    pub(crate) upstream_took: Option<Duration>,
+    /// How far the request's body came.
+    pub(crate) progress: Option<Rc<Progress>>,
+    /// Bytes of the answer's body handed to the client's connection.
+    pub(crate) response_bytes: u64,
+}
+
+impl Entry {
+    fn new(open: OpenEntry, arrived: Timestamp, kept: Arc<Kept>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            receipt: open.receipt(),
+            open: Some(open),
+            arrived,
+            kept,
+            clock,
+            upstream: None,
+            upstream_status: None,
+            upstream_took: None,
+            progress: None,
+            response_bytes: 0,
+        }
+    }
+
+    /// Where the intent stands in the journal.
+    pub(crate) const fn receipt(&self) -> Receipt {
+        self.receipt
+    }
+
+    /// The answer was handed over whole.
+    pub(crate) fn complete(&mut self) {
+        let status = self.upstream_status;
+        if self.open.is_some() {
+            self.kept.meter.answered(status.unwrap_or(0), self.took());
+        }
+        self.close(status, Ending::Completed, None);
+    }
+
+    /// No answer of the upstream's could be given, or not to its end.
+    pub(crate) fn fail(&mut self, status: Option<u16>, reason: Reason) {
+        self.count(reason);
+        self.close(status, Ending::Failed, Some(reason.code()));
+    }
+
+    /// The access ended while the exchange was under way.
+    pub(crate) fn cut(&mut self, status: Option<u16>, reason: Reason) {
+        self.count(reason);
+        self.close(status, Ending::Cut, Some(reason.code()));
+    }
+
+    fn count(&self, reason: Reason) {
+        if self.open.is_some() {
+            self.kept.meter.refused(reason, self.took());
+        }
+    }
+
+    fn took(&self) -> Duration {
+        self.clock.now().since(self.arrived)
+    }
+
+    fn close(&mut self, status: Option<u16>, outcome: Ending, reason: Option<&str>) {
+        let Some(open) = self.open.take() else { return };
+        open.close(&Closing {
+            status,
+            upstream: self.upstream.as_deref(),
+            upstream_status: self.upstream_status,
+            upstream_us: self.upstream_took.map(micros),
+            request_bytes: self.progress.as_ref().map_or(0, |progress| progress.bytes.get()),
+            response_bytes: self.response_bytes,
+            outcome,
+            reason,
+            at: self.clock.now(),
+        });
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.close(self.upstream_status, Ending::Abandoned, None);
+    }
+}

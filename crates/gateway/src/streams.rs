@@ -1,0 +1,246 @@
+//! Who is open: every admitted request of a core, and the switch that cuts it when its access ends.
+//!
+//! A request is registered before it is forwarded. It is cut when a newer view no longer holds its credential,
+//! or when its deadline passes, whichever comes first. One table per core, touched by that core alone.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use access::credential::Digest;
+use access::view::View;
+use access::{Clock, Deadline, Timestamp};
+use slab::Slab;
+use tokio::sync::Notify;
+
+use crate::bounds::DEADLINE_CHECK_TIME_MAX;
+
+/// What kind of exchange it is, as receipts count them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Websocket,
+    Sse,
+    Grpc,
+    Transfer,
+}
+
+/// How many exchanges were cut, by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CutCounts {
+    /// WebSocket connections.
+    pub websocket: u64,
+    /// Server-sent event streams.
+    pub sse: u64,
+    /// gRPC calls.
+    pub grpc: u64,
+    /// Every other request or answer under way.
+    pub transfer: u64,
+}
+
+impl CutCounts {
+    fn count(&mut self, kind: Kind) {
+        let counter = match kind {
+            Kind::Websocket => &mut self.websocket,
+            Kind::Sse => &mut self.sse,
+            Kind::Grpc => &mut self.grpc,
+            Kind::Transfer => &mut self.transfer,
+        };
+        *counter = counter.saturating_add(1);
+    }
+
+    /// The sum of two counts.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            websocket: self.websocket.saturating_add(other.websocket),
+            sse: self.sse.saturating_add(other.sse),
+            grpc: self.grpc.saturating_add(other.grpc),
+            transfer: self.transfer.saturating_add(other.transfer),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Open {
+    digest: Digest,
+    until: Deadline,
+    kind: Cell<Kind>,
+    cut: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Open {
+    fn cut(&self) {
+        self.cut.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The open exchanges of one core.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    open: RefCell<Slab<Rc<Open>>>,
+    /// The earliest deadline that the watch waits for, in microseconds since the epoch.
+    armed: Cell<Option<Timestamp>>,
+    earlier: Notify,
+}
+
+/// One open exchange; leaves the table when dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    streams: Rc<Streams>,
+    key: usize,
+    open: Rc<Open>,
+}
+
+impl Streams {
+    /// Registers an exchange that must end when its credential does.
+    pub(crate) fn register(self: &Rc<Self>, digest: Digest, until: Deadline) -> Ticket {
+        let open = Rc::new(Open {
+            digest,
+            until,
+            kind: Cell::new(Kind::Transfer),
+            cut: Cell::new(false),
+            waker: RefCell::new(None),
+        });
+        let key = self.open.borrow_mut().insert(open.clone());
+        if self.armed.get().is_none_or(|armed| until.instant() < armed) {
+            self.armed.set(Some(until.instant()));
+            self.earlier.notify_one();
+        }
+        Ticket {
+            streams: self.clone(),
+            key,
+            open,
+        }
+    }
+
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// Cuts every exchange that `view` no longer holds at `now`.
+    pub(crate) fn cut_ended(&self, view: &View, now: Timestamp) -> CutCounts {
+        self.cut_where(|open| open.until.has_passed(now) || view.why_not_held(&open.digest, now).is_some())
+    }
+
+    /// Cuts every exchange.
+    pub(crate) fn cut_all(&self) -> CutCounts {
+        self.cut_where(|_| true)
+    }
+
+    fn cut_where(&self, ended: impl Fn(&Open) -> bool) -> CutCounts {
+        let mut counts = CutCounts::default();
+        for (_, open) in self
+            .open
+            .borrow()
+            .iter()
+            .filter(|(_, open)| !open.cut.get() && ended(open))
+        {
+            open.cut();
+            counts.count(open.kind.get());
+        }
+        counts
+    }
+
+    /// Cuts exchanges at their deadlines, for as long as it is polled.
+    ///
+    /// Looks again at least every [`DEADLINE_CHECK_TIME_MAX`], so that a clock that jumps ahead is noticed.
+    pub(crate) async fn watch_deadlines(&self, clock: &dyn Clock) {
+        loop {
+            let now = clock.now();
+            self.cut_where(|open| open.until.has_passed(now));
+            let next = self
+                .open
+                .borrow()
+                .iter()
+                .filter(|(_, open)| !open.cut.get())
+                .map(|(_, open)| open.until.instant())
+                .min();
+            self.armed.set(next);
+            match next {
+                None => self.earlier.notified().await,
+                Some(at) => {
+                    let wait = at.since(now).min(DEADLINE_CHECK_TIME_MAX);
+                    let _ = tokio::time::timeout(wait, self.earlier.notified()).await;
+                }
+            }
+        }
+    }
+}
+
+impl Ticket {
+    pub(crate) fn set_kind(&self, kind: Kind) {
+        self.open.kind.set(kind);
+    }
+
+    /// What it is measured by.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.open.digest
+    }
+
+    /// Cuts this exchange.
+    pub(crate) fn cut_now(&self) {
+        self.open.cut();
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.open.cut.get()
+    }
+
+    /// Ready once the exchange is cut. Remembers the last waker only: one task at a time may wait.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.open.cut.get() {
+            return Poll::Ready(());
+        }
+        let mut waker = self.open.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Waits until the exchange is cut.
+    pub(crate) async fn cut(&self) {
+        std::future::poll_fn(|cx| self.poll_cut(cx)).await;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.streams.open.borrow_mut().try_remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exchange_is_cut_when_no_view_holds_it_and_leaves_when_dropped() {
+        let streams = Rc::new(Streams::default());
+        let late = Deadline::at(Timestamp::from_micros(1_000));
+        let ticket = streams.register(Digest::of(b"x"), late);
+        ticket.set_kind(Kind::Sse);
+        let view = View::empty().unwrap();
+        let counts = streams.cut_ended(&view, Timestamp::EPOCH);
+        assert_eq!(
+            counts,
+            CutCounts {
+                sse: 1,
+                ..CutCounts::default()
+            }
+        );
+        assert!(ticket.is_cut());
+        assert_eq!(
+            streams.cut_ended(&view, Timestamp::EPOCH),
+            CutCounts::default(),
+            "cut once"
+        );
+        drop(ticket);
+        assert_eq!(streams.len(), 0);
+    }
+}

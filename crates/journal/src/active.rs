@@ -1,0 +1,96 @@
+//! The segment being written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::disk::{Disk, DiskFile};
+use crate::segment::{Header, SegmentName};
+
+/// The one segment that grows.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) name: SegmentName,
+    file: Box<dyn DiskFile>,
+    /// Where the next commit goes; everything before it is acknowledged.
+    offset: u64,
+    /// How many bytes were allocated.
+    capacity: u64,
+}
+
+impl Active {
+    /// Makes a segment that has room for `bytes_max`, or for `needed` behind its header if that is more.
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        directory: &Path,
+        header: &Header,
+        bytes_max: u64,
+        needed: u64,
+    ) -> io::Result<Self> {
+        let head = header.encode().ok_or_else(|| io::Error::other("too many open entries for one header"))?;
+        let offset = head.len() as u64;
+        let capacity = bytes_max.max(offset + needed);
+        let name = SegmentName::new(directory, header.first_leaf);
+        let unfinished = name.unfinished();
+        let file = disk.create(&unfinished, capacity)?;
+        file.write_all_at(&head, 0)?;
+        file.sync()?;
+        disk.rename(&unfinished, &name.path)?;
+        Ok(Self { name, file, offset, capacity })
+    }
+
+    /// Where the next commit goes.
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// How many bytes are left.
+    pub(crate) const fn room(&self) -> u64 {
+        self.capacity.saturating_sub(self.offset)
+    }
+
+    /// Writes one commit. On an error nothing of it counts, and this segment must not be written again.
+    pub(crate) fn commit(&mut self, bytes: &[u8], sync: Sync) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.offset)?;
+        if sync == Sync::Now {
+            self.file.sync()?;
+        }
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Makes what was committed durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    /// Gives back the room that was not used, and makes the rest durable.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        cut(&*self.file, self.offset)
+    }
+}
+
+/// Whether a commit waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    Now,
+    Later,
+}
+
+/// A segment to be cut back to what is known good, before another may begin.
+#[derive(Debug, Clone)]
+pub(crate) struct Broken {
+    pub(crate) path: PathBuf,
+    pub(crate) first_leaf: u64,
+    pub(crate) good_bytes: u64,
+}
+
+impl Broken {
+    pub(crate) fn repair(&self, disk: &dyn Disk) -> io::Result<()> {
+        cut(&*disk.open(&self.path)?, self.good_bytes)
+    }
+}
+
+fn cut(file: &dyn DiskFile, bytes: u64) -> io::Result<()> {
+    file.truncate(bytes)?;
+    file.sync()
+}

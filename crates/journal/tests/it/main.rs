@@ -1,0 +1,12 @@
+//! The journal on real files, with a disk that fails on demand.
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod failure;
+#[cfg(test)]
+mod recording;
+#[cfg(test)]
+mod searching;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,275 @@
+//! The keeper's thread: decide, append, apply, publish, answer; and a heartbeat in between.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+
+use access::policy::{Compiled, Policy};
+use access::{Clock, Revision, Timestamp};
+use control::{Command, Event, State, decide, project};
+use tokio::sync::{oneshot, watch};
+
+use crate::keeper::{Current, ExecuteError, Executed, HEARTBEAT, Publish, READ_MAX, StartError};
+use crate::{AppendError, Ledger, ReadError, Recorded, StoreFault};
+
+/// How often one command is decided anew because another writer came first.
+const DECIDE_TRIES_MAX: usize = 8;
+
+/// The most pages of [`READ_MAX`] events that a ledger may have: a thousand million events.
+const CATCH_UP_PAGES_MAX: usize = 1_000_000;
+
+/// Something to do, numbered in the order of giving.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) number: u64,
+    pub(crate) task: Task,
+}
+
+#[derive(Debug)]
+pub(crate) enum Task {
+    Execute(Box<Command>, oneshot::Sender<Result<Executed, ExecuteError>>),
+    Read(Revision, usize, oneshot::Sender<Result<Vec<Recorded>, ReadError>>),
+    /// The answer comes when the ledger is closed.
+    Stop(oneshot::Sender<()>),
+}
+
+pub(crate) struct Writer {
+    ledger: Box<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    publish: Arc<dyn Publish>,
+    /// INVARIANT: the fold of all events up to its revision, and what `current` shows.
+    state: Arc<State>,
+    /// The compiled form of the state's policy, or `nothing`.
+    compiled: Arc<Compiled>,
+    /// The policy that allows nothing.
+    nothing: Arc<Compiled>,
+    current: watch::Sender<Current>,
+    head: watch::Sender<Revision>,
+    reach: Reach,
+    beat_due: Timestamp,
+    failed: Option<Failed>,
+}
+
+/// Whether the ledger answered last time: a change is logged once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Proven,
+    Lost,
+}
+
+/// A failure, and the orders that were waiting when it happened: each has waited once already.
+struct Failed {
+    given: u64,
+    fault: StoreFault,
+}
+
+impl Writer {
+    pub(crate) fn load(
+        ledger: Box<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        publish: Arc<dyn Publish>,
+    ) -> Result<Self, StartError> {
+        let nothing = Arc::new(Compiled::new(Policy::default())?);
+        let state = Arc::new(State::new());
+        let view = Arc::new(project(&state, Arc::clone(&nothing)));
+        let shown = Arc::clone(&state);
+        let mut writer = Self {
+            ledger,
+            beat_due: clock.now(),
+            clock,
+            publish,
+            state,
+            compiled: Arc::clone(&nothing),
+            nothing,
+            current: watch::Sender::new(Current { state: shown, view }),
+            head: watch::Sender::new(Revision::ZERO),
+            reach: Reach::Proven,
+            failed: None,
+        };
+        writer.catch_up()?;
+        writer.show();
+        writer.beat();
+        Ok(writer)
+    }
+
+    pub(crate) fn watches(&self) -> (watch::Receiver<Current>, watch::Receiver<Revision>) {
+        (self.current.subscribe(), self.head.subscribe())
+    }
+
+    /// Works until it is stopped or nobody can give orders any more. `given` counts the orders.
+    pub(crate) fn run(mut self, orders: &Receiver<Order>, given: &AtomicU64) {
+        loop {
+            match orders.recv_timeout(HEARTBEAT) {
+                Ok(Order { task: Task::Stop(done), .. }) => {
+                    drop(self);
+                    // Whoever asked may have gone.
+                    let _ = done.send(());
+                    return;
+                }
+                Ok(order) => self.follow(order, given),
+                Err(RecvTimeoutError::Timeout) => self.beat(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.clock.now() >= self.beat_due {
+                self.beat();
+            }
+        }
+    }
+
+    fn follow(&mut self, order: Order, given: &AtomicU64) {
+        match order.task {
+            Task::Execute(_, answer) if answer.is_closed() => {}
+            Task::Execute(command, answer) => {
+                let done = self.execute_unless_failed(order.number, &command, given);
+                let _ = answer.send(done);
+            }
+            Task::Read(since, most, answer) => {
+                let _ = answer.send(self.ledger.read(since, most));
+            }
+            // INVARIANT: `run` takes this one itself.
+            Task::Stop(_) => {}
+        }
+    }
+
+    /// Commands that waited behind a failing one share its answer instead of waiting in turn.
+    fn execute_unless_failed(
+        &mut self,
+        number: u64,
+        command: &Command,
+        given: &AtomicU64,
+    ) -> Result<Executed, ExecuteError> {
+        if let Some(failed) = self.failed.as_ref().filter(|failed| number < failed.given) {
+            return Err(ExecuteError::Unavailable(failed.fault.clone()));
+        }
+        let done = self.execute(command);
+        if let Err(ExecuteError::Unavailable(fault)) = &done {
+            let (given, fault) = (given.load(Ordering::Relaxed), fault.clone());
+            self.failed = Some(Failed { given, fault });
+        }
+        done
+    }
+
+    fn execute(&mut self, command: &Command) -> Result<Executed, ExecuteError> {
+        for _ in 0..DECIDE_TRIES_MAX {
+            let now = self.clock.now();
+            let events = decide(&self.state, &self.compiled, command, now)?;
+            if events.is_empty() {
+                return Ok(self.executed(events));
+            }
+            match self.ledger.append(self.state.revision(), &events) {
+                Ok(_) => {
+                    self.take_in(&events);
+                    self.show();
+                    self.prove(now);
+                    return Ok(self.executed(events));
+                }
+                Err(AppendError::Conflict { found, .. }) => self.follow_others(found)?,
+                Err(AppendError::Store(fault)) => return Err(ExecuteError::Unavailable(fault)),
+            }
+        }
+        let why = "other writers came first every time";
+        Err(ExecuteError::Unavailable(StoreFault::new(why)))
+    }
+
+    fn executed(&self, events: Vec<Event>) -> Executed {
+        Executed { revision: self.state.revision(), events, state: Arc::clone(&self.state) }
+    }
+
+    /// Takes in what others appended up to `head`, and shows it.
+    fn follow_others(&mut self, head: Revision) -> Result<(), ExecuteError> {
+        self.follow_to(head).map_err(|why| ExecuteError::Unavailable(StoreFault::new(why)))
+    }
+
+    fn follow_to(&mut self, head: Revision) -> Result<(), ReadError> {
+        let known = self.state.revision();
+        if head < known {
+            let why = format!("the ledger went back from `{known}` to `{head}`");
+            return Err(ReadError::Store(StoreFault::new(why)));
+        }
+        if head == known {
+            return Ok(());
+        }
+        let caught_up = self.catch_up();
+        // INVARIANT: what was taken in is shown, even if more could not be read.
+        self.show();
+        caught_up?;
+        if self.state.revision() < head {
+            let why = format!("the ledger was at `{head}` and ends before it");
+            return Err(ReadError::Store(StoreFault::new(why)));
+        }
+        Ok(())
+    }
+
+    fn catch_up(&mut self) -> Result<(), ReadError> {
+        for _ in 0..CATCH_UP_PAGES_MAX {
+            let page = self.ledger.read(self.state.revision(), READ_MAX)?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let events: Vec<Event> = page.into_iter().map(|recorded| recorded.event).collect();
+            self.take_in(&events);
+        }
+        Err(ReadError::Store(StoreFault::new("the ledger has no end")))
+    }
+
+    fn take_in(&mut self, events: &[Event]) {
+        let state = Arc::make_mut(&mut self.state);
+        let before = Arc::clone(state.policy());
+        events.iter().for_each(|event| state.apply(event));
+        if !Arc::ptr_eq(&before, state.policy()) {
+            self.compile();
+        }
+    }
+
+    fn compile(&mut self) {
+        let policy = Policy::clone(self.state.policy());
+        self.compiled = match Compiled::new(policy) {
+            Ok(compiled) => Arc::new(compiled),
+            Err(why) => {
+                tracing::error!(
+                    %why,
+                    "the policy in the ledger does not compile: refusing everything until another is adopted"
+                );
+                Arc::clone(&self.nothing)
+            }
+        };
+    }
+
+    /// Publishes the state's view; whoever watches learns of it after it is in force.
+    fn show(&self) {
+        let view = Arc::new(project(&self.state, Arc::clone(&self.compiled)));
+        self.publish.publish(Arc::clone(&view));
+        let state = Arc::clone(&self.state);
+        self.current.send_replace(Current { state, view });
+        self.head.send_replace(self.state.revision());
+    }
+
+    fn beat(&mut self) {
+        // Taken before the probe: what is proven is that nothing else had been decided *then*.
+        let at = self.clock.now();
+        let proven = self.ledger.prove().and_then(|head| self.follow_to(head));
+        match proven {
+            Ok(()) => self.prove(at),
+            Err(why) => self.lose(&why),
+        }
+        self.beat_due = self.clock.now().plus(HEARTBEAT);
+    }
+
+    fn prove(&mut self, at: Timestamp) {
+        self.publish.proven(at);
+        self.failed = None;
+        self.beat_due = self.clock.now().plus(HEARTBEAT);
+        if self.reach == Reach::Lost {
+            tracing::info!("the ledger answers again");
+        }
+        self.reach = Reach::Proven;
+    }
+
+    fn lose(&mut self, why: &ReadError) {
+        if self.reach == Reach::Proven {
+            let cause = std::error::Error::source(why).map(ToString::to_string);
+            tracing::error!(%why, cause, "the ledger does not answer: nothing proves that the view is fresh");
+        }
+        self.reach = Reach::Lost;
+    }
+}

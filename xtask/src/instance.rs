@@ -1,0 +1,262 @@
+//! A Daypass of one's own: configuration, process and command line, on free ports in a scratch folder.
+//!
+//! The configuration holds one API, `bench`, with a contract, a limit that is never reached and two
+//! roles, so that every check is on. Only the settings and commands of the interface are used.
+
+use std::fmt::{self, Display};
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::clock::{Watch, pause};
+use crate::http;
+use crate::process::{Running, output};
+use crate::scratch::{Scratch, free_ports};
+
+/// How long an instance may take to be ready before the driver gives up.
+const READY_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Lines of an instance's log that an error shows.
+const LOG_LINES_MAX: usize = 20;
+
+/// Allows all of the API.
+pub(crate) const ROLE_ALL: &str = "bench-all";
+
+/// Allows the safe methods only.
+pub(crate) const ROLE_READ: &str = "bench-read";
+
+const CONTRACT: &str = include_str!("bench.openapi.yaml");
+
+/// When a record counts as kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    Fsync,
+    Write,
+}
+
+impl Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Fsync => "fsync",
+            Self::Write => "write",
+        })
+    }
+}
+
+impl FromStr for Durability {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "fsync" => Ok(Self::Fsync),
+            "write" => Ok(Self::Write),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What an instance is made from.
+pub(crate) struct Plan<'a> {
+    pub(crate) binary: &'a Path,
+    pub(crate) durability: Durability,
+    /// The port on loopback that is protected.
+    pub(crate) upstream: u16,
+    /// The one core to run on, with one worker; all of them otherwise.
+    pub(crate) core: Option<usize>,
+}
+
+/// A configured Daypass, running or not.
+pub(crate) struct Instance {
+    binary: PathBuf,
+    folder: PathBuf,
+    core: Option<usize>,
+    pub(crate) proxy: u16,
+    console: u16,
+    running: Option<Running>,
+}
+
+impl Instance {
+    /// Writes the configuration below `scratch`; starts nothing.
+    pub(crate) fn prepare(scratch: &Scratch, plan: &Plan<'_>) -> Result<Self> {
+        let [proxy, console] = free_ports()?;
+        let name = plan.durability.to_string();
+        let folder = scratch.path().join(&name);
+        let text = configuration(plan, &folder, [proxy, console]);
+        scratch.write(&format!("{name}/daypass.yaml"), &text)?;
+        scratch.write(&format!("{name}/bench.openapi.yaml"), CONTRACT)?;
+        Ok(Self {
+            binary: plan.binary.to_path_buf(),
+            folder,
+            core: plan.core,
+            proxy,
+            console,
+            running: None,
+        })
+    }
+
+    /// Starts the process and waits until it is ready: the time that took.
+    pub(crate) fn start(&mut self) -> Result<Duration> {
+        let watch = Watch::start();
+        let mut running = Running::start("daypass serve", &mut self.serve()?)?;
+        while watch.elapsed() < READY_WAIT_MAX {
+            if http::get(self.console, "/readyz", &[]).is_ok_and(|answer| answer.status == 200) {
+                self.running = Some(running);
+                return Ok(watch.elapsed());
+            }
+            if let Err(error) = running.check() {
+                bail!("{error}; it said:\n{}", self.log());
+            }
+            pause(Duration::from_millis(2));
+        }
+        bail!("not ready after {READY_WAIT_MAX:?}; it said:\n{}", self.log())
+    }
+
+    fn serve(&self) -> Result<Command> {
+        let mut command = match self.core {
+            None => Command::new(&self.binary),
+            Some(core) => pinned(core, &self.binary),
+        };
+        if self.core.is_some() {
+            command.env("DAYPASS_CORES", "1");
+        }
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("serve.log"));
+        let log: File = log.context("cannot open the log of an instance")?;
+        let same = log.try_clone().context("cannot open the log of an instance")?;
+        command
+            .current_dir(&self.folder)
+            .args(["serve", "--config", "daypass.yaml"])
+            .stdout(log)
+            .stderr(same);
+        Ok(command)
+    }
+
+    /// `daypass ARGS`, as the local administrator of this instance.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .current_dir(&self.folder)
+            .args(args)
+            .args(["--config", "daypass.yaml", "--local"]);
+        command
+    }
+
+    /// A fresh service key that holds `role` for a day.
+    pub(crate) fn key(&self, role: &str) -> Result<String> {
+        let key = output(&mut self.command(&["service", "add", "load", "--role", role, "--for", "1d"]))?;
+        Ok(key.trim().to_owned())
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(Running::pid)
+    }
+
+    /// SIGKILL; returns when the process is gone.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.running.take().context("not running")?.kill()
+    }
+
+    /// SIGTERM; fails unless the process ends well and in time.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        self.running.take().context("not running")?.stop()
+    }
+
+    fn log(&self) -> String {
+        let text = fs::read_to_string(self.folder.join("serve.log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines
+            .get(lines.len().saturating_sub(LOG_LINES_MAX)..)
+            .unwrap_or_default();
+        last.join("\n")
+    }
+}
+
+/// A command that runs on one core only.
+pub(crate) fn pinned(core: usize, program: impl AsRef<Path>) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core.to_string()]).arg(program.as_ref());
+    command
+}
+
+fn configuration(plan: &Plan<'_>, folder: &Path, [proxy, console]: [u16; 2]) -> String {
+    let Plan {
+        durability, upstream, ..
+    } = plan;
+    let data = folder.join("data");
+    format!(
+        "\
+listen:
+  proxy: 127.0.0.1:{proxy}
+  console: 127.0.0.1:{console}
+data: {data}
+ledger: sqlite
+journal: {{ durability: {durability} }}
+apis:
+  bench:
+    route: {{ prefix: /bench }}
+    upstreams: [http://127.0.0.1:{upstream}]
+    openapi: bench.openapi.yaml
+    limits: {{ rate: 1000000/s }}
+roles:
+  {ROLE_ALL}: {{ allow: [\"bench:all\"] }}
+  {ROLE_READ}: {{ allow: [\"bench:read\"] }}
+",
+        data = data.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_says_what_was_planned() {
+        let plan = Plan {
+            binary: Path::new("daypass"),
+            durability: Durability::Write,
+            upstream: 3,
+            core: None,
+        };
+        let text = configuration(&plan, Path::new("/tmp/x"), [1, 2]);
+        for line in [
+            "  proxy: 127.0.0.1:1",
+            "  console: 127.0.0.1:2",
+            "data: /tmp/x/data",
+            "journal: { durability: write }",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}");
+        }
+        assert!(text.contains("upstreams: [http://127.0.0.1:3]"));
+    }
+
+    #[test]
+    fn an_instance_that_dies_at_once_shows_what_it_said() {
+        let scratch = Scratch::new("instance-test").unwrap();
+        let binary = scratch
+            .write("daypass", "#!/bin/sh\necho \"cannot serve\" >&2\nexit 1\n")
+            .unwrap();
+        let sh = Command::new("chmod").arg("+x").arg(&binary).status().unwrap();
+        assert!(sh.success());
+        let plan = Plan {
+            binary: &binary,
+            durability: Durability::Fsync,
+            upstream: 3,
+            core: None,
+        };
+        let error = Instance::prepare(&scratch, &plan)
+            .unwrap()
+            .start()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("ended by itself") && error.contains("cannot serve"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! `cargo xtask`: everything the project does to itself, with nothing to install first.
+//!
+//! Each command is one module: what a change must pass (`test`, `tidy`), the product on show
+//! (`demo`), what a request costs (`bench`), and what a crash may lose (`crash`).
+//! Not here: anything the product itself needs at run time.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool speaks to its terminal"
+)]
+
+mod args;
+mod bench;
+mod clock;
+mod crash;
+mod demo;
+mod dice;
+mod http;
+mod instance;
+mod json;
+mod process;
+mod scratch;
+mod tally;
+mod test;
+mod tidy;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use args::Args;
+
+const HELP: &str = "\
+cargo xtask COMMAND [OPTIONS]
+
+Commands:
+  test    everything a change must pass; ends with `N passed, N failed`
+  tidy    the architecture's absences and a few habits, checked over the sources
+  demo    builds the product and runs `daypass demo`; options are passed on
+  bench   CPU per request and latency against plain nginx, release build
+  crash   kill -9 under load; checks that the journal lost nothing
+
+Examples:
+  cargo xtask test
+  cargo xtask demo --tour
+  cargo xtask bench --quick
+  cargo xtask crash --rounds 20 --mode fsync
+
+`cargo xtask COMMAND --help` shows a command's own options.";
+
+fn main() -> ExitCode {
+    let mut args = Args::new(std::env::args().skip(1));
+    let command = args.word();
+    match command.as_deref() {
+        None | Some("help" | "--help" | "-h") => {
+            println!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        Some(name) => finish(dispatch(name, args)),
+    }
+}
+
+fn dispatch(name: &str, args: Args) -> anyhow::Result<ExitCode> {
+    match name {
+        "test" => test::run(args),
+        "tidy" => tidy::run(args),
+        "demo" => demo::run(args),
+        "bench" => bench::run(args),
+        "crash" => crash::run(args),
+        other => Err(args::usage(format!("no command `{other}`\n\n{HELP}"))),
+    }
+}
+
+/// Exit codes as the product has them: 0 done, 1 failed, 2 usage.
+fn finish(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(if error.is::<args::Usage>() { 2 } else { 1 })
+        }
+    }
+}

@@ -49,23 +49,14 @@ pub struct Holder<'v> {
 /// credential told.
 pub fn authenticate<'v, 'a>(view: &'v View, arrival: Arrival<'a>) -> Result<Identified<'v, 'a>, Refused> {
     let path = arrival.target.path();
-    let route = view
-        .policy
-        .route(arrival.host, path)
-        .map(|(api, rest)| (api, path.len().saturating_sub(rest.len())));
-    let api = route
-        .and_then(|(index, _)| view.policy.api(index))
-        .map(|api| api.name.clone());
+    let route =
+        view.policy.route(arrival.host, path).map(|(api, rest)| (api, path.len().saturating_sub(rest.len())));
+    let api = route.and_then(|(index, _)| view.policy.api(index)).map(|api| api.name.clone());
     let holder = identify(view, arrival.shown, arrival.at).map_err(|mut refused| {
         refused.known.api = api;
         refused
     })?;
-    Ok(Identified {
-        view,
-        arrival,
-        route,
-        holder,
-    })
+    Ok(Identified { view, arrival, route, holder })
 }
 
 fn identify<'v>(view: &'v View, shown: Shown<'_>, now: Timestamp) -> Result<Holder<'v>, Refused> {
@@ -73,9 +64,7 @@ fn identify<'v>(view: &'v View, shown: Shown<'_>, now: Timestamp) -> Result<Hold
         Shown::Bearer(shown) => shown,
         Shown::Nothing => return Err(missing()),
         Shown::OtherScheme => {
-            return Err(invalid(
-                "the `Authorization` header does not use the `Bearer` scheme",
-            ));
+            return Err(invalid("the `Authorization` header does not use the `Bearer` scheme"));
         }
     };
     let (kind, digest) = credential::parse(shown).map_err(|why| invalid(why.to_string()))?;
@@ -92,11 +81,8 @@ fn identify<'v>(view: &'v View, shown: Shown<'_>, now: Timestamp) -> Result<Hold
 }
 
 fn missing() -> Refused {
-    Refused::because(
-        Reason::CredentialMissing,
-        "the request has no `Authorization: Bearer` header",
-    )
-    .next("mint a token with `daypass token` and send it as `Authorization: Bearer <token>`")
+    Refused::because(Reason::CredentialMissing, "the request has no `Authorization: Bearer` header")
+        .next("mint a token with `daypass token` and send it as `Authorization: Bearer <token>`")
 }
 
 fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>) -> Refused {
@@ -130,17 +116,11 @@ fn hold_token<'v>(
     };
     if token.until.has_passed(now) {
         return refuse(Reason::CredentialExpired, "this token is past its end").map_err(|refused| {
-            refused.next(format!(
-                "its grant is in force: `daypass token {}` mints another",
-                grant.id
-            ))
+            refused.next(format!("its grant is in force: `daypass token {}` mints another", grant.id))
         });
     }
     if !view.knows(&grant.subject) {
-        return refuse(
-            Reason::SubjectSuspended,
-            "the configuration does not name this subject any more",
-        );
+        return refuse(Reason::SubjectSuspended, "the configuration does not name this subject any more");
     }
     Ok(Holder {
         subject: grant.subject.clone(),
@@ -174,20 +154,14 @@ fn hold_key(key: &Key, digest: Digest, now: Timestamp) -> Result<Holder<'_>, Ref
             credential: Some(CredentialId::Key(key.id)),
             ..Known::default()
         };
-        let next = format!(
-            "an administrator can make another: `daypass service rotate {}`",
-            key.service
-        );
+        let next = format!("an administrator can make another: `daypass service rotate {}`", key.service);
         Refused::because(reason, detail).knowing(known).next(next)
     };
     if key.standing != Standing::Active {
         return Err(refuse(Reason::CredentialRevoked, "this service key was revoked"));
     }
     if key.until.has_passed(now) {
-        return Err(refuse(
-            Reason::CredentialExpired,
-            "this service key is past its end",
-        ));
+        return Err(refuse(Reason::CredentialExpired, "this service key is past its end"));
     }
     Ok(Holder {
         credential: CredentialId::Key(key.id),

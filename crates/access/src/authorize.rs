@@ -36,50 +36,26 @@ pub struct Authorized<'v, 'a> {
 /// # Errors
 /// `api_unknown`, `operation_unknown` or `operation_not_allowed`, with the command that asks for access.
 pub fn authorize<'v, 'a>(identified: Identified<'v, 'a>) -> Result<Authorized<'v, 'a>, Refused> {
-    let Identified {
-        view,
-        arrival,
-        route,
-        holder,
-    } = identified;
+    let Identified { view, arrival, route, holder } = identified;
     let found = route.and_then(|(index, path_at)| Some((index, path_at, view.policy.api(index)?)));
     let Some((index, path_at, api)) = found else {
-        return Err(
-            Refused::because(Reason::ApiUnknown, "no API answers at this host or path")
-                .next("`daypass apis` lists the APIs and their routes")
-                .knowing(holder.known()),
-        );
+        return Err(Refused::because(Reason::ApiUnknown, "no API answers at this host or path")
+            .next("`daypass apis` lists the APIs and their routes")
+            .knowing(holder.known()));
     };
     let path = arrival.target.path().get(path_at..).unwrap_or("");
     let path = if path.is_empty() { "/" } else { path };
     let listed = view.policy.operation(index, arrival.method, path);
-    let asked = Asked {
-        method: arrival.method,
-        path,
-        operation: listed.map(|(place, _)| place),
-    };
+    let asked = Asked { method: arrival.method, path, operation: listed.map(|(place, _)| place) };
     let operation = listed.map(|(_, operation)| operation.name.clone());
-    let known = || Known {
-        api: Some(api.name.clone()),
-        operation: operation.clone(),
-        ..holder.known()
-    };
+    let known = || Known { api: Some(api.name.clone()), operation: operation.clone(), ..holder.known() };
     if api.operations.is_some() && listed.is_none() && api.unlisted == Unlisted::Refuse {
         return Err(unknown_operation(api, asked, known()));
     }
     let (role, rule) = decide(view, index, asked, &holder)
         .map_err(|denied| not_allowed(view, index, asked, &holder, denied, known()))?;
     let operation = operation.unwrap_or_else(|| unlisted_name(asked, rule));
-    Ok(Authorized {
-        view,
-        api: index,
-        path_at,
-        operation,
-        role,
-        rule,
-        holder,
-        arrival,
-    })
+    Ok(Authorized { view, api: index, path_at, operation, role, rule, holder, arrival })
 }
 
 /// A `deny` of any role that the credential gives wins; then the first `allow`; then no.
@@ -89,12 +65,7 @@ fn decide<'v>(
     asked: Asked<'_>,
     holder: &Holder<'v>,
 ) -> Result<(&'v RoleName, &'v Arc<str>), Option<&'v Arc<str>>> {
-    if !holder.only.is_empty()
-        && !holder
-            .only
-            .iter()
-            .any(|only| only.matches(asked.method, asked.path))
-    {
+    if !holder.only.is_empty() && !holder.only.iter().any(|only| only.matches(asked.method, asked.path)) {
         return Err(None);
     }
     let mut allowed = None;
@@ -109,10 +80,7 @@ fn decide<'v>(
 }
 
 fn unknown_operation(api: &Api, asked: Asked<'_>, known: Known) -> Refused {
-    let detail = format!(
-        "the contract of `{}` has no {} at this path",
-        api.name, asked.method
-    );
+    let detail = format!("the contract of `{}` has no {} at this path", api.name, asked.method);
     Refused::because(Reason::OperationUnknown, detail)
         .next(format!("`daypass apis {}` lists its operations", api.name))
         .knowing(known)
@@ -135,9 +103,7 @@ fn not_allowed(
         None => "no role of this credential allows the operation".to_owned(),
     };
     let allowing = view.policy.roles_allowing(api, asked, SUGGESTIONS_MAX);
-    Refused::because(Reason::OperationNotAllowed, detail)
-        .next(how_to_ask(&allowing, holder))
-        .knowing(known)
+    Refused::because(Reason::OperationNotAllowed, detail).next(how_to_ask(&allowing, holder)).knowing(known)
 }
 
 fn how_to_ask(allowing: &[&RoleName], holder: &Holder<'_>) -> String {

@@ -73,18 +73,12 @@ pub enum ContractError {
 /// # Errors
 /// [`ContractError`] names the place in the document that cannot be read.
 pub fn operations(document: &Value, base: Option<&str>) -> Result<Vec<Operation>, ContractError> {
-    let version = document
-        .get("openapi")
-        .and_then(Value::as_str)
-        .unwrap_or("missing");
+    let version = document.get("openapi").and_then(Value::as_str).unwrap_or("missing");
     if !(version.starts_with("3.0") || version.starts_with("3.1")) {
         return Err(ContractError::Version(version.to_owned()));
     }
     let base = base.map_or_else(|| server_path(document), ToOwned::to_owned);
-    let paths = document
-        .get("paths")
-        .and_then(Value::as_object)
-        .ok_or(ContractError::NoPaths)?;
+    let paths = document.get("paths").and_then(Value::as_object).ok_or(ContractError::NoPaths)?;
     let mut operations = Vec::new();
     for (path, item) in paths.iter().filter(|(path, _)| !path.starts_with("x-")) {
         let item = path_item(document, path, item)?;
@@ -102,12 +96,7 @@ fn server_path(document: &Value) -> String {
         return String::new();
     };
     let mut url = server.get("url").and_then(Value::as_str).unwrap_or("").to_owned();
-    for (name, variable) in server
-        .get("variables")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
+    for (name, variable) in server.get("variables").and_then(Value::as_object).into_iter().flatten() {
         let default = variable.get("default").and_then(Value::as_str).unwrap_or("");
         url = url.replace(&format!("{{{name}}}"), default);
     }
@@ -127,22 +116,14 @@ fn path_item<'d>(
     let item = match item.get("$ref").and_then(Value::as_str) {
         None => Some(item),
         Some(reference) => {
-            let target = reference
-                .strip_prefix('#')
-                .and_then(|pointer| document.pointer(pointer));
+            let target = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
             let target = target.filter(|target| target.get("$ref").is_none());
-            let dangling = || ContractError::Reference {
-                place: place(),
-                reference: reference.to_owned(),
-            };
+            let dangling = || ContractError::Reference { place: place(), reference: reference.to_owned() };
             Some(target.ok_or_else(dangling)?)
         }
     };
     item.and_then(Value::as_object)
-        .ok_or_else(|| ContractError::Shape {
-            place: place(),
-            wanted: "a path item",
-        })
+        .ok_or_else(|| ContractError::Shape { place: place(), wanted: "a path item" })
 }
 
 const NOT_METHODS: [&str; 5] = ["summary", "description", "servers", "parameters", "$ref"];
@@ -154,10 +135,7 @@ fn read_item(
     operations: &mut Vec<Operation>,
 ) -> Result<(), ContractError> {
     let text = format!("{base}{path}");
-    let template: Template = text.parse().map_err(|why| ContractError::Path {
-        path: text.clone(),
-        why,
-    })?;
+    let template: Template = text.parse().map_err(|why| ContractError::Path { path: text.clone(), why })?;
     for (key, operation) in item.iter().filter(|(key, _)| !key.starts_with("x-")) {
         let place = || format!("paths.{path}.{key}");
         if NOT_METHODS.contains(&key.as_str()) {
@@ -169,14 +147,10 @@ fn read_item(
         }
         let method =
             Method::parse(&key.to_ascii_uppercase()).filter(|_| key.bytes().all(|b| b.is_ascii_lowercase()));
-        let method = method.ok_or_else(|| ContractError::Method {
-            place: place(),
-            method: key.clone(),
-        })?;
-        let operation = operation.as_object().ok_or_else(|| ContractError::Shape {
-            place: place(),
-            wanted: "an operation",
-        })?;
+        let method = method.ok_or_else(|| ContractError::Method { place: place(), method: key.clone() })?;
+        let operation = operation
+            .as_object()
+            .ok_or_else(|| ContractError::Shape { place: place(), wanted: "an operation" })?;
         if operations.len() >= OPERATIONS_MAX {
             return Err(ContractError::TooMany);
         }
@@ -186,23 +160,11 @@ fn read_item(
 }
 
 fn read_operation(method: Method, template: &Template, operation: &Map<String, Value>) -> Operation {
-    let id = operation
-        .get("operationId")
-        .and_then(Value::as_str)
-        .filter(|id| !id.is_empty());
+    let id = operation.get("operationId").and_then(Value::as_str).filter(|id| !id.is_empty());
     let name = id.map_or_else(|| format!("{method} {template}").into(), Into::into);
-    let tags = operation
-        .get("tags")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
+    let tags = operation.get("tags").and_then(Value::as_array).into_iter().flatten();
     let tags = tags.filter_map(Value::as_str).map(Into::into).collect();
-    Operation {
-        name,
-        method,
-        template: template.clone(),
-        tags,
-    }
+    Operation { name, method, template: template.clone(), tags }
 }
 
 fn refuse_same_names(operations: &[Operation]) -> Result<(), ContractError> {
@@ -221,10 +183,7 @@ mod tests {
 
     fn names(document: &Value, base: Option<&str>) -> Result<Vec<String>, ContractError> {
         let operations = operations(document, base)?;
-        Ok(operations
-            .iter()
-            .map(|op| format!("{} = {} {}", op.name, op.method, op.template))
-            .collect())
+        Ok(operations.iter().map(|op| format!("{} = {} {}", op.name, op.method, op.template)).collect())
     }
 
     #[test]
@@ -241,10 +200,7 @@ mod tests {
             "DELETE /shop/v1/orders/{id} = DELETE /shop/v1/orders/{id}",
         ];
         assert_eq!(names(&document, None).unwrap(), expected);
-        assert_eq!(
-            names(&document, Some("")).unwrap()[0],
-            "getOrder = GET /orders/{id}"
-        );
+        assert_eq!(names(&document, Some("")).unwrap()[0], "getOrder = GET /orders/{id}");
         document["servers"] = json!([{"url": "/"}]);
         assert_eq!(names(&document, None).unwrap()[0], "getOrder = GET /orders/{id}");
     }
@@ -253,10 +209,7 @@ mod tests {
     fn documents_that_mean_two_things_are_refused() {
         let with = |paths: Value| json!({"openapi": "3.0.3", "paths": paths});
         for (document, error) in [
-            (
-                json!({"swagger": "2.0"}),
-                "this is not an OpenAPI 3.0 or 3.1 document: `openapi` is `missing`",
-            ),
+            (json!({"swagger": "2.0"}), "this is not an OpenAPI 3.0 or 3.1 document: `openapi` is `missing`"),
             (json!({"openapi": "3.1.0"}), "the document has no `paths`"),
             (
                 with(json!({"/a": {"get": {"operationId": "x"}}, "/b": {"get": {"operationId": "x"}}})),

@@ -151,9 +151,7 @@ pub fn mint(kind: CredentialKind, entropy: &[u8; 32]) -> (Secret, Digest) {
 /// # Errors
 /// [`NotACredential`] says which of the two is wrong.
 pub fn parse(shown: &[u8]) -> Result<(CredentialKind, Digest), NotACredential> {
-    let (start, check) = shown
-        .split_at_checked(PREFIX_LEN + BODY_LEN)
-        .ok_or_else(|| form_of(shown))?;
+    let (start, check) = shown.split_at_checked(PREFIX_LEN + BODY_LEN).ok_or_else(|| form_of(shown))?;
     let kind = kind_of(start).ok_or(NotACredential::Form)?;
     let digits = start.iter().skip(PREFIX_LEN).all(u8::is_ascii_alphanumeric);
     if !digits || check != check_digits(start) {
@@ -170,17 +168,11 @@ pub fn occurs_in(text: &[u8]) -> bool {
 }
 
 fn form_of(shown: &[u8]) -> NotACredential {
-    if kind_of(shown).is_some() {
-        NotACredential::Check
-    } else {
-        NotACredential::Form
-    }
+    if kind_of(shown).is_some() { NotACredential::Check } else { NotACredential::Form }
 }
 
 fn kind_of(text: &[u8]) -> Option<CredentialKind> {
-    CredentialKind::ALL
-        .into_iter()
-        .find(|kind| text.starts_with(kind.prefix().as_bytes()))
+    CredentialKind::ALL.into_iter().find(|kind| text.starts_with(kind.prefix().as_bytes()))
 }
 
 fn base62_body(entropy: &[u8; 32]) -> [u8; BODY_LEN] {

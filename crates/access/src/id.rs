@@ -35,10 +35,7 @@ const DIGITS: usize = 26;
 fn write_crockford(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let digit = |place: usize| {
         let shift = (DIGITS - 1 - place) * 5;
-        CROCKFORD
-            .get((value >> shift) as usize & 31)
-            .copied()
-            .unwrap_or(b'0') as char
+        CROCKFORD.get((value >> shift) as usize & 31).copied().unwrap_or(b'0') as char
     };
     (0..DIGITS).try_for_each(|place| fmt::Write::write_char(f, digit(place)))
 }
@@ -56,9 +53,7 @@ fn parse_crockford(text: &str) -> Option<u128> {
 
 /// A 128-bit id that sorts by the time it was made: 48 bits of milliseconds, 80 random bits.
 fn stamped(at: Timestamp, entropy: [u8; 10]) -> u128 {
-    let random = entropy
-        .iter()
-        .fold(0_u128, |value, byte| value << 8 | u128::from(*byte));
+    let random = entropy.iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte));
     u128::from(at.as_millis()) << 80 | random
 }
 
@@ -206,9 +201,7 @@ fn is_name(text: &str) -> bool {
     let first = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
     first
         && text.len() <= 64
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'@'))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'@'))
 }
 
 /// A position in the ledger: how many control events came before, and including, this state.
@@ -253,11 +246,7 @@ impl RequestId {
     /// A fresh id from the present and ten random bytes.
     #[must_use]
     pub fn new(at: Timestamp, entropy: [u8; 10]) -> Self {
-        Self(
-            uuid::Builder::from_unix_timestamp_millis(at.as_millis(), &entropy)
-                .into_uuid()
-                .into_bytes(),
-        )
+        Self(uuid::Builder::from_unix_timestamp_millis(at.as_millis(), &entropy).into_uuid().into_bytes())
     }
 
     /// From its 16 bytes, as the journal keeps it.
@@ -311,10 +300,7 @@ mod tests {
         assert_eq!(text.len(), "grant_".len() + 26);
         assert_eq!(text.parse(), Ok(id));
         assert!(text.parse::<TokenId>().is_err());
-        assert!(
-            text.to_lowercase().parse::<GrantId>().is_err(),
-            "an id has one spelling"
-        );
+        assert!(text.to_lowercase().parse::<GrantId>().is_err(), "an id has one spelling");
     }
 
     #[test]

@@ -23,6 +23,10 @@ pub mod subject;
 pub mod time;
 pub mod view;
 
+mod compiled;
+mod router;
+mod template;
+
 pub use id::{ApiName, GrantId, IncidentId, KeyId, RequestId, Revision, RoleName, SessionId, TokenId};
 pub use refused::{Reason, Refused};
 pub use secret::Secret;

@@ -60,10 +60,7 @@ impl Rate {
     /// The same rate with another burst; a burst of zero stays one.
     #[must_use]
     pub fn with_burst(self, burst: u32) -> Self {
-        Self {
-            burst: burst.clamp(1, Self::COUNT_MAX),
-            ..self
-        }
+        Self { burst: burst.clamp(1, Self::COUNT_MAX), ..self }
     }
 
     /// How many requests are allowed in the unit.
@@ -121,15 +118,8 @@ impl FromStr for Rate {
                 _ => return None,
             };
             let digits = count.bytes().all(|byte| byte.is_ascii_digit());
-            let count = count
-                .parse()
-                .ok()
-                .filter(|count| digits && (1..=Self::COUNT_MAX).contains(count))?;
-            Some(Self {
-                count,
-                unit,
-                burst: (count / unit.seconds()).max(1),
-            })
+            let count = count.parse().ok().filter(|count| digits && (1..=Self::COUNT_MAX).contains(count))?;
+            Some(Self { count, unit, burst: (count / unit.seconds()).max(1) })
         };
         parse().ok_or_else(|| NotARate(text.to_owned()))
     }
@@ -149,11 +139,7 @@ struct Written {
 
 impl Serialize for Rate {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Written {
-            rate: self.to_string(),
-            burst: self.burst,
-        }
-        .serialize(serializer)
+        Written { rate: self.to_string(), burst: self.burst }.serialize(serializer)
     }
 }
 
@@ -176,18 +162,7 @@ mod tests {
         assert_eq!("500/s".parse::<Rate>().unwrap().burst(), 500);
         assert_eq!("60/m".parse::<Rate>().unwrap().burst(), 1);
         assert_eq!("600/m".parse::<Rate>().unwrap().burst(), 10);
-        for text in [
-            "",
-            "5",
-            "5/",
-            "0/s",
-            "-1/s",
-            "+1/s",
-            "5/w",
-            "5 / s",
-            "1000001/s",
-            "1.5/s",
-        ] {
+        for text in ["", "5", "5/", "0/s", "-1/s", "+1/s", "5/w", "5 / s", "1000001/s", "1.5/s"] {
             assert!(text.parse::<Rate>().is_err(), "{text} was accepted");
         }
     }

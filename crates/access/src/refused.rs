@@ -135,13 +135,7 @@ impl Refused {
     /// A refusal about which nothing else is known yet.
     #[must_use]
     pub fn because(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-            next: None,
-            known: Box::default(),
-            retry: None,
-        }
+        Self { reason, detail: detail.into(), next: None, known: Box::default(), retry: None }
     }
 
     /// The same refusal, with what to do next.

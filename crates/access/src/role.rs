@@ -118,9 +118,7 @@ impl FromStr for Rule {
     type Err = NotARule;
 
     fn from_str(text: &str) -> Result<Self, NotARule> {
-        let (api, rest) = text
-            .split_once(':')
-            .ok_or_else(|| NotARule::NoApi(text.to_owned()))?;
+        let (api, rest) = text.split_once(':').ok_or_else(|| NotARule::NoApi(text.to_owned()))?;
         let scope = match (rest, rest.strip_prefix("tag:")) {
             ("", _) | (_, Some("")) => return Err(NotARule::Empty(text.to_owned())),
             (_, Some(tag)) => Scope::Tag(tag.into()),
@@ -130,11 +128,7 @@ impl FromStr for Rule {
             (path, None) if path.contains(' ') || path.starts_with('/') => Scope::Path(path.parse()?),
             (operation, None) => Scope::Operation(operation.into()),
         };
-        Ok(Self {
-            text: text.into(),
-            api: api.parse()?,
-            scope,
-        })
+        Ok(Self { text: text.into(), api: api.parse()?, scope })
     }
 }
 
@@ -216,14 +210,8 @@ impl FromStr for MethodPath {
     type Err = NotARule;
 
     fn from_str(text: &str) -> Result<Self, NotARule> {
-        let (methods, template) = text
-            .split_once(' ')
-            .ok_or_else(|| NotARule::Method(text.to_owned()))?;
-        Ok(Self {
-            text: text.into(),
-            methods: Methods::parse(methods)?,
-            template: template.parse()?,
-        })
+        let (methods, template) = text.split_once(' ').ok_or_else(|| NotARule::Method(text.to_owned()))?;
+        Ok(Self { text: text.into(), methods: Methods::parse(methods)?, template: template.parse()? })
     }
 }
 
@@ -243,9 +231,7 @@ macro_rules! as_text {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?
-                    .parse()
-                    .map_err(serde::de::Error::custom)
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
             }
         }
     };
@@ -276,21 +262,14 @@ mod tests {
             "or ders:read",
         ] {
             let accepted = text.parse::<Rule>().is_ok();
-            assert_eq!(
-                accepted,
-                text == "orders:GET",
-                "{text}: a word alone is an operation's name"
-            );
+            assert_eq!(accepted, text == "orders:GET", "{text}: a word alone is an operation's name");
         }
     }
 
     #[test]
     fn get_includes_head_and_nothing_else() {
         let rule: MethodPath = "GET /a".parse().unwrap();
-        let covered: Vec<_> = Method::ALL
-            .into_iter()
-            .filter(|method| rule.matches(*method, "/a"))
-            .collect();
+        let covered: Vec<_> = Method::ALL.into_iter().filter(|method| rule.matches(*method, "/a")).collect();
         assert_eq!(covered, [Method::Get, Method::Head]);
         let rule: MethodPath = "HEAD /a".parse().unwrap();
         assert!(!rule.matches(Method::Get, "/a"));

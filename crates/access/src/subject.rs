@@ -81,10 +81,7 @@ impl FromStr for SubjectId {
             Some(("local", name)) => (SubjectKind::Local, name),
             Some(_) => return Err(NotAnId::Name(text.to_owned())),
         };
-        Ok(Self {
-            kind,
-            name: name.parse()?,
-        })
+        Ok(Self { kind, name: name.parse()? })
     }
 }
 

@@ -38,19 +38,13 @@ impl Timestamp {
     /// This instant moved forward; stops at the end of time rather than wrapping.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// This instant moved back; stops at the start of time rather than wrapping.
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// How long since `earlier`; zero if `earlier` is later.
@@ -217,31 +211,16 @@ mod tests {
 
     #[test]
     fn lifetimes_are_whole_numbers_with_one_unit() {
-        for (text, seconds) in [
-            ("30s", 30),
-            ("10m", 600),
-            ("2h", 7_200),
-            ("7d", 604_800),
-            ("3650d", 315_360_000),
-        ] {
+        for (text, seconds) in
+            [("30s", 30), ("10m", 600), ("2h", 7_200), ("7d", 604_800), ("3650d", 315_360_000)]
+        {
             let lifetime: Lifetime = text.parse().unwrap();
             assert_eq!(lifetime.as_duration().as_secs(), seconds);
             assert_eq!(lifetime.to_string().parse::<Lifetime>().unwrap(), lifetime);
         }
-        for text in [
-            "",
-            "s",
-            "1",
-            "-1h",
-            "1.5h",
-            "1 h",
-            "1h30m",
-            "0s",
-            "3651d",
-            "99999999999999999999d",
-            "1w",
-            "１h",
-        ] {
+        for text in
+            ["", "s", "1", "-1h", "1.5h", "1 h", "1h30m", "0s", "3651d", "99999999999999999999d", "1w", "１h"]
+        {
             assert!(text.parse::<Lifetime>().is_err(), "{text} was accepted");
         }
     }

@@ -1,0 +1,449 @@
+//! The index that decisions use, compiled from a policy whose every rule means something.
+//!
+//! A role compiles to one verdict per operation, so that the steady path is a look-up; only a rule that covers
+//! some of an operation's paths is matched against the path itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::id::{ApiName, RoleName};
+use crate::limit::Rate;
+use crate::operation::{Method, Operation, OperationIndex};
+use crate::policy::{Api, Policy, PolicyError, Route, RuleList};
+use crate::role::{MethodPath, Preset, Role, Rule, Scope};
+use crate::router::Router;
+
+/// The place of an API in the policy's list.
+pub type ApiIndex = usize;
+
+/// A policy whose every rule means something, with the index that decisions use.
+#[derive(Debug)]
+pub struct Compiled {
+    policy: Policy,
+    routers: Vec<Option<Router>>,
+    prefixes: BTreeMap<Box<str>, ApiIndex>,
+    hosts: BTreeMap<Box<str>, ApiIndex>,
+    roles: BTreeMap<RoleName, CompiledRole>,
+}
+
+#[derive(Debug)]
+struct CompiledRole {
+    rate: Option<Rate>,
+    apis: BTreeMap<ApiIndex, RoleOnApi>,
+}
+
+/// One role's rules about one API.
+#[derive(Debug, Default)]
+struct RoleOnApi {
+    deny: Vec<CompiledRule>,
+    allow: Vec<CompiledRule>,
+    /// One verdict per operation of the contract, for requests with the operation's own method.
+    table: Vec<Verdict>,
+}
+
+#[derive(Debug)]
+struct CompiledRule {
+    /// `allow orders:read`: what the journal shows.
+    shown: Arc<str>,
+    matcher: Matcher,
+}
+
+#[derive(Debug)]
+enum Matcher {
+    Preset(Preset),
+    /// Places of operations, ascending.
+    Operations(Vec<OperationIndex>),
+    Path(MethodPath),
+}
+
+/// What a role says about an operation, as far as the operation alone tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Denied(usize),
+    Allowed(usize),
+    Silent,
+    /// The path decides.
+    Depends,
+}
+
+/// A request as rules see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its method.
+    pub method: Method,
+    /// Its canonical path, relative to the API.
+    pub path: &'a str,
+    /// Its operation, if the API has a contract that names it.
+    pub operation: Option<OperationIndex>,
+}
+
+/// What a role says about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ruling<'p> {
+    /// A `deny` rule covers it; nothing can allow it.
+    Denied(&'p Arc<str>),
+    /// An `allow` rule covers it.
+    Allowed(&'p Arc<str>),
+    /// No rule covers it.
+    Silent,
+}
+
+impl Compiled {
+    /// Checks and compiles a policy.
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the first part that is wrong.
+    pub fn new(policy: Policy) -> Result<Self, PolicyError> {
+        let mut compiled = Self {
+            routers: Vec::with_capacity(policy.apis.len()),
+            prefixes: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            policy: Policy::default(),
+        };
+        for (index, api) in policy.apis.iter().enumerate() {
+            compiled.add_api(&policy, index, api)?;
+        }
+        for (name, role) in &policy.roles {
+            if role.allow.is_empty() {
+                return Err(PolicyError::EmptyRole(name.clone()));
+            }
+            let compiled_role = compile_role(&policy.apis, name, role)?;
+            compiled.roles.insert(name.clone(), compiled_role);
+        }
+        compiled.policy = policy;
+        Ok(compiled)
+    }
+
+    fn add_api(&mut self, policy: &Policy, index: ApiIndex, api: &Api) -> Result<(), PolicyError> {
+        let (routes, key) = match &api.route {
+            Route::Prefix(prefix) => (&mut self.prefixes, prefix),
+            Route::Host(host) => (&mut self.hosts, host),
+        };
+        let taken = routes.insert(key.clone(), index).and_then(|first| policy.apis.get(first));
+        if let Some(first) = taken {
+            return Err(PolicyError::SameRoute { first: first.name.clone(), second: api.name.clone() });
+        }
+        if policy.apis.iter().take(index).any(|other| other.name == api.name) {
+            return Err(PolicyError::SameName(api.name.clone()));
+        }
+        let router = api.operations.as_deref().map(Router::new).transpose();
+        self.routers.push(router.map_err(|why| PolicyError::Contract { api: api.name.clone(), why })?);
+        Ok(())
+    }
+
+    /// The policy as written.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The API at this place.
+    #[must_use]
+    pub fn api(&self, index: ApiIndex) -> Option<&Api> {
+        self.policy.apis.get(index)
+    }
+
+    /// The API that a request is for, and its path within the API; an empty rest stands for `/`.
+    ///
+    /// `host` may carry a port and any case; a host route goes before a prefix route.
+    #[must_use]
+    pub fn route<'p>(&self, host: &str, path: &'p str) -> Option<(ApiIndex, &'p str)> {
+        if let Some(index) = self.by_host(host) {
+            return Some((index, path));
+        }
+        let inner = path.strip_prefix('/')?;
+        let (first, rest) = inner.find('/').map_or((inner, "/"), |slash| inner.split_at(slash));
+        self.prefixes.get(first).map(|index| (*index, rest))
+    }
+
+    fn by_host(&self, host: &str) -> Option<ApiIndex> {
+        if self.hosts.is_empty() {
+            return None;
+        }
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        self.hosts.get(name.to_ascii_lowercase().as_str()).copied()
+    }
+
+    /// The operation that a request asks for.
+    #[must_use]
+    pub fn operation(
+        &self,
+        api: ApiIndex,
+        method: Method,
+        path: &str,
+    ) -> Option<(OperationIndex, &Operation)> {
+        let index = self.routers.get(api)?.as_ref()?.find(method, path)?;
+        Some((index, self.api(api)?.operations.as_ref()?.get(index)?))
+    }
+
+    /// How fast one subject may use a role; `None` if the role states no rate or does not exist.
+    #[must_use]
+    pub fn role_rate(&self, role: &RoleName) -> Option<Rate> {
+        self.roles.get(role)?.rate
+    }
+
+    /// What a role says about a request to an API. A role that does not exist says nothing.
+    #[must_use]
+    pub fn ruling(&self, role: &RoleName, api: ApiIndex, asked: Asked<'_>) -> Ruling<'_> {
+        let rules = self.roles.get(role).and_then(|role| role.apis.get(&api));
+        let Some(rules) = rules else { return Ruling::Silent };
+        let listed = asked.operation.and_then(|index| self.api(api)?.operations.as_ref()?.get(index));
+        match listed.filter(|operation| operation.method == asked.method).zip(asked.operation) {
+            Some((_, index)) => rules.look_up(index, asked),
+            // HEAD on a GET operation, or no contract that names the request.
+            None => rules.search(asked, self.presets_apply(api, asked)),
+        }
+    }
+
+    /// Outside a contract that allows unlisted requests, only path rules speak.
+    fn presets_apply(&self, api: ApiIndex, asked: Asked<'_>) -> PresetsApply {
+        let contracted = self.api(api).is_some_and(|api| api.operations.is_some());
+        if contracted && asked.operation.is_none() { PresetsApply::No } else { PresetsApply::Yes }
+    }
+
+    /// The roles whose rules would allow a request, at most `most` of them, by name.
+    #[must_use]
+    pub fn roles_allowing(&self, api: ApiIndex, asked: Asked<'_>, most: usize) -> Vec<&RoleName> {
+        let allows = |role: &&RoleName| matches!(self.ruling(role, api, asked), Ruling::Allowed(_));
+        self.roles.keys().filter(allows).take(most).collect()
+    }
+
+    /// The APIs that a role's rules are about.
+    #[must_use]
+    pub fn apis_of(&self, role: &RoleName) -> Vec<&ApiName> {
+        let apis = self.roles.get(role).into_iter().flat_map(|role| role.apis.keys());
+        apis.filter_map(|index| self.api(*index)).map(|api| &api.name).collect()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PresetsApply {
+    Yes,
+    No,
+}
+
+impl RoleOnApi {
+    fn look_up(&self, operation: OperationIndex, asked: Asked<'_>) -> Ruling<'_> {
+        match self.table.get(operation) {
+            Some(Verdict::Denied(rule)) => self.deny.get(*rule).map_or(Ruling::Silent, CompiledRule::denied),
+            Some(Verdict::Allowed(rule)) => {
+                self.allow.get(*rule).map_or(Ruling::Silent, CompiledRule::allowed)
+            }
+            Some(Verdict::Depends) => self.search(asked, PresetsApply::Yes),
+            Some(Verdict::Silent) | None => Ruling::Silent,
+        }
+    }
+
+    fn search(&self, asked: Asked<'_>, presets: PresetsApply) -> Ruling<'_> {
+        let covers = |rule: &&CompiledRule| rule.matcher.covers(asked, presets);
+        if let Some(rule) = self.deny.iter().find(covers) {
+            return rule.denied();
+        }
+        self.allow.iter().find(covers).map_or(Ruling::Silent, CompiledRule::allowed)
+    }
+
+    fn fill_table(&mut self, operations: &[Operation]) {
+        let verdict = |(index, operation): (usize, &Operation)| {
+            let (deny, allow) = (reach(&self.deny, index, operation), reach(&self.allow, index, operation));
+            match (deny, allow) {
+                (Reach::Always(rule), _) => Verdict::Denied(rule),
+                (Reach::Never, Reach::Always(rule)) => Verdict::Allowed(rule),
+                (Reach::Never, Reach::Never) => Verdict::Silent,
+                _ => Verdict::Depends,
+            }
+        };
+        self.table = operations.iter().enumerate().map(verdict).collect();
+    }
+}
+
+/// Whether rules cover an operation for all of its paths, some or none.
+#[derive(Clone, Copy)]
+enum Reach {
+    Always(usize),
+    Sometimes,
+    Never,
+}
+
+/// The first rule that reaches an operation settles it, unless it reaches only some of its paths.
+fn reach(rules: &[CompiledRule], index: OperationIndex, operation: &Operation) -> Reach {
+    let reaches = rules.iter().enumerate().map(|(place, rule)| match &rule.matcher {
+        Matcher::Preset(preset) if preset.covers(operation.method) => Reach::Always(place),
+        Matcher::Operations(operations) if operations.binary_search(&index).is_ok() => Reach::Always(place),
+        Matcher::Path(path) if !path.has(operation.method) => Reach::Never,
+        Matcher::Path(path) if path.template().covers(&operation.template) => Reach::Always(place),
+        Matcher::Path(path) if path.template().overlaps(&operation.template) => Reach::Sometimes,
+        _ => Reach::Never,
+    });
+    reaches.into_iter().find(|reach| !matches!(reach, Reach::Never)).unwrap_or(Reach::Never)
+}
+
+impl CompiledRule {
+    fn denied(&self) -> Ruling<'_> {
+        Ruling::Denied(&self.shown)
+    }
+
+    fn allowed(&self) -> Ruling<'_> {
+        Ruling::Allowed(&self.shown)
+    }
+}
+
+impl Matcher {
+    fn covers(&self, asked: Asked<'_>, presets: PresetsApply) -> bool {
+        match self {
+            Self::Preset(preset) => presets == PresetsApply::Yes && preset.covers(asked.method),
+            Self::Operations(places) => {
+                asked.operation.is_some_and(|index| places.binary_search(&index).is_ok())
+            }
+            Self::Path(path) => path.matches(asked.method, asked.path),
+        }
+    }
+}
+
+fn compile_role(apis: &[Api], name: &RoleName, role: &Role) -> Result<CompiledRole, PolicyError> {
+    let mut on: BTreeMap<ApiIndex, RoleOnApi> = BTreeMap::new();
+    for (list, rules) in [(RuleList::Deny, &role.deny), (RuleList::Allow, &role.allow)] {
+        for (place, rule) in rules.iter().enumerate() {
+            let error = |why| PolicyError::Rule { role: name.clone(), list, place, why };
+            let (index, compiled) = compile_rule(apis, list, rule).map_err(error)?;
+            let on_api = on.entry(index).or_default();
+            match list {
+                RuleList::Allow => on_api.allow.push(compiled),
+                RuleList::Deny => on_api.deny.push(compiled),
+            }
+        }
+    }
+    for (index, on_api) in &mut on {
+        let operations = apis.get(*index).and_then(|api| api.operations.as_deref());
+        on_api.fill_table(operations.unwrap_or_default());
+    }
+    Ok(CompiledRole { rate: role.rate, apis: on })
+}
+
+fn compile_rule(apis: &[Api], list: RuleList, rule: &Rule) -> Result<(ApiIndex, CompiledRule), String> {
+    let found = apis.iter().enumerate().find(|(_, api)| api.name == *rule.api());
+    let (index, api) = found.ok_or_else(|| format!("there is no API named `{}`", rule.api()))?;
+    let matcher = match rule.scope() {
+        Scope::Preset(preset) => Matcher::Preset(*preset),
+        Scope::Path(path) => Matcher::Path(path.clone()),
+        Scope::Operation(name) => {
+            Matcher::Operations(places(api, &format!("an operation named `{name}`"), |op| {
+                *op.name == **name
+            })?)
+        }
+        Scope::Tag(tag) => Matcher::Operations(places(api, &format!("an operation tagged `{tag}`"), |op| {
+            op.tags.contains(tag)
+        })?),
+    };
+    let verb = if list == RuleList::Allow { "allow" } else { "deny" };
+    Ok((index, CompiledRule { shown: format!("{verb} {rule}").into(), matcher }))
+}
+
+fn places(api: &Api, what: &str, wanted: impl Fn(&Operation) -> bool) -> Result<Vec<OperationIndex>, String> {
+    let Some(operations) = &api.operations else {
+        return Err(format!(
+            "the API `{}` has no contract, so it cannot have {what}: use a path rule",
+            api.name
+        ));
+    };
+    let places: Vec<_> =
+        operations.iter().enumerate().filter(|(_, op)| wanted(op)).map(|(place, _)| place).collect();
+    if places.is_empty() {
+        return Err(format!("the contract of `{}` does not have {what}", api.name));
+    }
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::operation::Router;
+    use crate::policy::Unlisted;
+
+    const OPERATIONS: [(&str, Method, &str, &[&str]); 6] = [
+        ("list", Method::Get, "/a", &["t"]),
+        ("read", Method::Get, "/a/{id}", &["t", "u"]),
+        ("mine", Method::Get, "/a/mine", &[]),
+        ("make", Method::Post, "/a", &["u"]),
+        ("drop", Method::Delete, "/a/{id}", &[]),
+        ("deep", Method::Put, "/a/{id}/b-{x}", &["u"]),
+    ];
+
+    fn api(contract: bool) -> Api {
+        let operations = OPERATIONS.map(|(name, method, template, tags)| Operation {
+            name: name.into(),
+            method,
+            template: template.parse().unwrap(),
+            tags: tags.iter().map(|tag| (*tag).into()).collect(),
+        });
+        Api {
+            name: "x".parse().unwrap(),
+            route: Route::Prefix("x".into()),
+            operations: contract.then(|| operations.into()),
+            unlisted: Unlisted::Allow,
+            request_body_bytes_max: 0,
+            rate: None,
+        }
+    }
+
+    fn any_rule(contract: bool) -> impl Strategy<Value = Rule> {
+        let path =
+            ["GET /a/**", "* /a/*", "POST,PUT /**", "HEAD /a/7", "DELETE /a/mine", "PUT /a/*/b-1", "GET /z"];
+        let named = ["x:read", "x:write", "x:all", "x:list", "x:read", "x:deep", "x:tag:t", "x:tag:u"];
+        let named: Vec<_> = if contract { named.to_vec() } else { named[..3].to_vec() };
+        prop_oneof![
+            proptest::sample::select(path.to_vec()).prop_map(|path| format!("x:{path}").parse().unwrap()),
+            proptest::sample::select(named).prop_map(|text| text.parse().unwrap()),
+        ]
+    }
+
+    /// What a rule covers, from its words alone.
+    fn covers(rule: &Rule, asked: Asked<'_>, listed: Option<&Operation>, contract: bool) -> bool {
+        match rule.scope() {
+            Scope::Preset(preset) => (listed.is_some() || !contract) && preset.covers(asked.method),
+            Scope::Tag(tag) => listed.is_some_and(|operation| operation.tags.contains(tag)),
+            Scope::Operation(name) => listed.is_some_and(|operation| *operation.name == **name),
+            Scope::Path(path) => path.matches(asked.method, asked.path),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_says_what_the_rules_say_one_by_one(
+            (contract, allow, deny) in any::<bool>().prop_flat_map(|contract| (
+                Just(contract),
+                proptest::collection::vec(any_rule(contract), 1..5),
+                proptest::collection::vec(any_rule(contract), 0..4),
+            )),
+            method in proptest::sample::select(Method::ALL.to_vec()),
+            path in proptest::sample::select(vec!["/a", "/a/", "/a/7", "/a/mine", "/a/7/b-1", "/z", "/"]),
+        ) {
+            let role = Role { allow: allow.clone(), deny: deny.clone(), rate: None };
+            let name: RoleName = "r".parse().unwrap();
+            let policy = Policy {
+                apis: vec![api(contract)],
+                roles: [(name.clone(), role)].into(),
+                ..Policy::default()
+            };
+            let operations = policy.apis[0].operations.clone().unwrap_or_default();
+            let index = Router::new(&operations).unwrap().find(method, path);
+            let compiled = Compiled::new(policy).unwrap();
+            prop_assert_eq!(compiled.operation(0, method, path).map(|(index, _)| index), index);
+            let asked = Asked { method, path, operation: index };
+            let listed = index.map(|index| &operations[index]);
+            let hit = |rules: &[Rule]| rules.iter().any(|rule| covers(rule, asked, listed, contract));
+            let expected = if hit(&deny) { "denied" } else if hit(&allow) { "allowed" } else { "silent" };
+            let found = match compiled.ruling(&name, 0, asked) {
+                Ruling::Denied(_) => "denied",
+                Ruling::Allowed(_) => "allowed",
+                Ruling::Silent => "silent",
+            };
+            prop_assert_eq!(found, expected, "{} {} under {:?} / {:?}", method, path, allow, deny);
+        }
+    }
+}

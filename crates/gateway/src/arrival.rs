@@ -29,10 +29,7 @@ pub(crate) struct Head<'a> {
 impl Head<'_> {
     /// Whether the request asks to become a WebSocket.
     pub(crate) fn asks_for_websocket(&self) -> bool {
-        self.fields
-            .upgrade
-            .text()
-            .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+        self.fields.upgrade.text().is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
     }
 }
 
@@ -85,11 +82,7 @@ impl<'a> Fields<'a> {
         let mut read = Self::default();
         for (name, value) in fields {
             read.count = read.count.saturating_add(1);
-            read.bytes = read
-                .bytes
-                .saturating_add(name.len())
-                .saturating_add(value.len())
-                .saturating_add(4);
+            read.bytes = read.bytes.saturating_add(name.len()).saturating_add(value.len()).saturating_add(4);
             read.add(name, value);
         }
         read
@@ -106,10 +99,7 @@ impl<'a> Fields<'a> {
             "traceparent" => self.traceparent.add(value),
             _ => {}
         }
-        if !name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        {
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             self.fault = Some("a header name has characters other than letters, digits and `-`");
         }
         if credential::occurs_in(value) {
@@ -125,10 +115,7 @@ impl<'a> Fields<'a> {
 pub(crate) fn arrive<'a>(head: &Head<'a>) -> Result<Arrival<'a>, Refused> {
     let target_bytes = head.path.len().saturating_add(head.query.map_or(0, str::len));
     if target_bytes > TARGET_BYTES_MAX {
-        return Err(Refused::because(
-            Reason::UriTooLong,
-            "the path and query are longer than 8192 bytes",
-        ));
+        return Err(Refused::because(Reason::UriTooLong, "the path and query are longer than 8192 bytes"));
     }
     if head.fields.count > HEADERS_MAX || head.fields.bytes > HEAD_BYTES_MAX {
         return Err(Refused::because(
@@ -168,9 +155,7 @@ fn refuse_odd_fields(fields: &Fields<'_>) -> Result<(), Refused> {
     match fields.expect {
         Field::Absent => Ok(()),
         Field::Once(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(()),
-        _ => Err(malformed(
-            "the `Expect` header asks for something other than `100-continue`",
-        )),
+        _ => Err(malformed("the `Expect` header asks for something other than `100-continue`")),
     }
 }
 
@@ -203,9 +188,7 @@ fn host<'a>(head: &Head<'a>) -> Result<&'a str, Refused> {
     let plain =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_');
     if host.is_empty() || host.len() > 255 || !host.bytes().all(plain) {
-        return Err(malformed(
-            "the host is empty, too long, or has characters that a host does not have",
-        ));
+        return Err(malformed("the host is empty, too long, or has characters that a host does not have"));
     }
     Ok(host)
 }
@@ -213,9 +196,7 @@ fn host<'a>(head: &Head<'a>) -> Result<&'a str, Refused> {
 fn target<'a>(head: &Head<'a>) -> Result<Target<'a>, Refused> {
     let target = Target::parse(head.path, head.query).map_err(|why| malformed(why.to_string()))?;
     let leaks = credential::occurs_in(target.path().as_bytes())
-        || target
-            .query()
-            .is_some_and(|query| credential::occurs_in(query.as_bytes()));
+        || target.query().is_some_and(|query| credential::occurs_in(query.as_bytes()));
     if !leaks {
         return Ok(target);
     }
@@ -252,10 +233,7 @@ pub(crate) fn recordable_path(path: &str) -> std::borrow::Cow<'_, str> {
     if path.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
         return path.into();
     }
-    path.chars()
-        .flat_map(char::escape_default)
-        .collect::<String>()
-        .into()
+    path.chars().flat_map(char::escape_default).collect::<String>().into()
 }
 
 /// The names of a query's fields, without their values: `a=&b=`. Empty where a credential stands in it.
@@ -320,9 +298,7 @@ mod tests {
 
     fn judge(path: &str, fields: &[(&str, &str)]) -> Result<String, Reason> {
         let fields = Fields::read(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
-        let (path, query) = path
-            .split_once('?')
-            .map_or((path, None), |(path, query)| (path, Some(query)));
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let head = Head {
             id: RequestId::from_bytes([0; 16]),
             at: Timestamp::EPOCH,
@@ -367,22 +343,10 @@ mod tests {
         let body = token.strip_prefix("dpt_").unwrap();
         let bearer = format!("Bearer {token}");
         let (host, shown) = (("host", "a"), ("authorization", bearer.as_str()));
-        assert_eq!(
-            judge(&format!("/x?token={token}"), &[host]),
-            Err(Reason::CredentialMissing)
-        );
-        assert_eq!(
-            judge(&format!("/x?token={token}"), &[host, shown]),
-            Err(Reason::RequestMalformed)
-        );
-        assert_eq!(
-            judge(&format!("/{token}"), &[host, shown]),
-            Err(Reason::RequestMalformed)
-        );
-        assert_eq!(
-            judge("/x", &[host, shown, ("x-api-key", token)]),
-            Err(Reason::RequestMalformed)
-        );
+        assert_eq!(judge(&format!("/x?token={token}"), &[host]), Err(Reason::CredentialMissing));
+        assert_eq!(judge(&format!("/x?token={token}"), &[host, shown]), Err(Reason::RequestMalformed));
+        assert_eq!(judge(&format!("/{token}"), &[host, shown]), Err(Reason::RequestMalformed));
+        assert_eq!(judge("/x", &[host, shown, ("x-api-key", token)]), Err(Reason::RequestMalformed));
         assert!(!recordable_path(&format!("/a/{token}")).contains(token));
         assert!(!recordable_path(&format!("/a/{}", token.replace('_', "%5f"))).contains(body));
         assert!(!recordable_query(&format!("t={token}")).contains(token));
@@ -391,9 +355,6 @@ mod tests {
 
     #[test]
     fn values_of_a_query_are_not_recorded() {
-        assert_eq!(
-            recordable_query("email=a@b.c&page=2&flag&x=1=2"),
-            "email=&page=&flag&x="
-        );
+        assert_eq!(recordable_query("email=a@b.c&page=2&flag&x=1=2"), "email=&page=&flag&x=");
     }
 }

@@ -43,11 +43,8 @@ pub(crate) fn body_bytes_max(authorized: &Authorized<'_, '_>) -> u64 {
 }
 
 pub(crate) fn too_large(most: u64) -> Refused {
-    Refused::because(
-        Reason::BodyTooLarge,
-        format!("the body is longer than the {most} bytes this API takes"),
-    )
-    .next("send less, or ask the API's owner to raise `limits.request_body`")
+    Refused::because(Reason::BodyTooLarge, format!("the body is longer than the {most} bytes this API takes"))
+        .next("send less, or ask the API's owner to raise `limits.request_body`")
 }
 
 /// What a request's body has come to so far; shared with whoever reports on it.
@@ -77,14 +74,7 @@ pub(crate) struct Upload {
 impl Upload {
     pub(crate) fn new(incoming: Incoming, bytes_max: u64) -> (Self, Rc<Progress>) {
         let progress = Rc::new(Progress::default());
-        (
-            Self {
-                incoming,
-                bytes_max,
-                progress: progress.clone(),
-            },
-            progress,
-        )
+        (Self { incoming, bytes_max, progress: progress.clone() }, progress)
     }
 }
 
@@ -98,6 +88,8 @@ impl Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, Stopped>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         polled.map(|frame| match frame? {
+            // Trailers could say what the head may not; nothing that is judged stands in them.
+            Ok(frame) if frame.is_trailers() => None,
             Ok(frame) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 let total = self.progress.bytes.get().saturating_add(bytes);

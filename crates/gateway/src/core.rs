@@ -101,11 +101,7 @@ impl Core {
         match self.pipeline.admit(&head).await {
             Err(refused) => {
                 let receipt = self.pipeline.refuse(&head, &refused).await;
-                let names = Names {
-                    id,
-                    node: &self.node,
-                    receipt,
-                };
+                let names = Names { id, node: &self.node, receipt };
                 Ok(problem(&refused, names, parts.version))
             }
             Ok(admitted) => {
@@ -180,12 +176,7 @@ fn head_of<'p>(
         path: parts.uri.path(),
         query: parts.uri.query(),
         body,
-        fields: Fields::read(
-            parts
-                .headers
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_bytes())),
-        ),
+        fields: Fields::read(parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))),
     }
 }
 

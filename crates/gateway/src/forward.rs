@@ -4,9 +4,10 @@
 //! says `abandoned`. Nothing here decides whether a request may pass.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use access::{Reason, Refused};
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use crate::body::{Stopped, Upload, too_large};
+use crate::body::{Progress, Stopped, Upload, too_large};
 use crate::bounds::ANSWER_IDLE_TIME_MAX;
 use crate::core::Core;
 use crate::headers::{self, Added};
@@ -40,22 +41,10 @@ pub(crate) struct Passed {
 
 /// Sends an admitted request upstream and answers with what comes back.
 pub(crate) async fn forward(core: &Rc<Core>, mut admitted: Admitted, passed: Passed) -> Response<Answer> {
-    let Passed {
-        id,
-        version,
-        method,
-        fields,
-        traceparent,
-        client,
-        incoming,
-    } = passed;
+    let Passed { id, version, method, fields, traceparent, client, incoming } = passed;
     let (upload, progress) = Upload::new(incoming, admitted.body_bytes_max);
-    admitted.entry.progress = Some(progress);
-    let names = Names {
-        id,
-        node: core.node(),
-        receipt: Some(admitted.entry.receipt()),
-    };
+    admitted.entry.progress = Some(progress.clone());
+    let names = Names { id, node: core.node(), receipt: Some(admitted.entry.receipt()) };
     if admitted.ticket.is_cut() {
         return answer_cut(core, &mut admitted, names, version);
     }
@@ -74,18 +63,31 @@ pub(crate) async fn forward(core: &Rc<Core>, mut admitted: Admitted, passed: Pas
     let sent = tokio::select! {
         biased;
         () = admitted.ticket.cut() => None,
-        sent = tokio::time::timeout(forward.timeout, sending) => Some(sent),
+        sent = within(forward.timeout, &progress, sending) => Some(sent),
     };
     admitted.entry.upstream = used;
     admitted.entry.upstream_took = Some(core.clock.now().since(sent_at));
     match sent {
         None => answer_cut(core, &mut admitted, names, version),
-        Some(Err(_elapsed)) => answer_failure(&mut admitted, names, version, Reason::UpstreamTimeout),
-        Some(Ok(Err(failure))) => answer_failure(&mut admitted, names, version, reason_of(&failure)),
-        Some(Ok(Ok(answered))) if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+        Some(None) => answer_failure(&mut admitted, names, version, Reason::UpstreamTimeout),
+        Some(Some(Err(failure))) => answer_failure(&mut admitted, names, version, reason_of(&failure)),
+        Some(Some(Ok(answered))) if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             answer_failure(&mut admitted, names, version, Reason::UpstreamMalformed)
         }
-        Some(Ok(Ok(answered))) => relay(admitted, answered, names),
+        Some(Some(Ok(answered))) => relay(admitted, answered, names),
+    }
+}
+
+/// Waits for an answer for `patience`, counted anew while the request's body makes progress; `None` after it.
+async fn within<T>(patience: Duration, progress: &Progress, sending: impl Future<Output = T>) -> Option<T> {
+    let mut sending = pin!(sending);
+    let mut uploaded = 0;
+    loop {
+        match tokio::time::timeout(patience, sending.as_mut()).await {
+            Ok(sent) => return Some(sent),
+            Err(_elapsed) if progress.bytes.get() > uploaded => uploaded = progress.bytes.get(),
+            Err(_elapsed) => return None,
+        }
     }
 }
 
@@ -151,9 +153,7 @@ pub(crate) fn answer_cut(
     version: Version,
 ) -> Response<Answer> {
     let latest = core.pipeline.views.latest();
-    let why = latest
-        .view
-        .why_not_held(admitted.ticket.digest(), core.clock.now());
+    let why = latest.view.why_not_held(admitted.ticket.digest(), core.clock.now());
     let reason = why.unwrap_or(Reason::GrantEnded);
     let refused = Refused::because(reason, "access ended while the request was under way");
     admitted.entry.cut(Some(status(reason).as_u16()), reason);
@@ -167,11 +167,7 @@ pub(crate) fn answer_failure(
     version: Version,
     reason: Reason,
 ) -> Response<Answer> {
-    let stopped = admitted
-        .entry
-        .progress
-        .as_ref()
-        .and_then(|progress| progress.stopped.get());
+    let stopped = admitted.entry.progress.as_ref().and_then(|progress| progress.stopped.get());
     let refused = match (stopped, reason) {
         (Some(Stopped::TooLarge), _) => too_large(admitted.body_bytes_max),
         (_, Reason::UpstreamTimeout) => {
@@ -198,12 +194,7 @@ pub(crate) fn answer_failure(
 
 /// Passes an upstream's answer on.
 pub(crate) fn relay(admitted: Admitted, answered: Answered, names: Names<'_>) -> Response<Answer> {
-    let Admitted {
-        mut entry,
-        ticket,
-        slot,
-        ..
-    } = admitted;
+    let Admitted { mut entry, ticket, slot, .. } = admitted;
     let Answered { response, lease } = answered;
     let (mut parts, incoming) = response.into_parts();
     entry.upstream_status = Some(parts.status.as_u16());
@@ -211,14 +202,7 @@ pub(crate) fn relay(admitted: Admitted, answered: Answered, names: Names<'_>) ->
     headers::for_client(&mut parts.headers, names.request_id(), names.receipt());
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    let mut relay = Relay {
-        incoming,
-        entry,
-        ticket,
-        lease,
-        idle: None,
-        _slot: slot,
-    };
+    let mut relay = Relay { incoming, entry, ticket, lease, idle: None, _slot: slot };
     if relay.incoming.is_end_stream() {
         relay.finish();
     }
@@ -263,8 +247,11 @@ impl Relay {
             return Poll::Ready(Some(Err(Broken::Cut)));
         }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 self.idle = None;
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::drop_reserved(trailers);
+                }
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.entry.response_bytes = self.entry.response_bytes.saturating_add(bytes);
                 if self.incoming.is_end_stream() {
@@ -273,8 +260,7 @@ impl Relay {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_))) => {
-                self.entry
-                    .fail(self.entry.upstream_status, Reason::UpstreamMalformed);
+                self.entry.fail(self.entry.upstream_status, Reason::UpstreamMalformed);
                 Poll::Ready(Some(Err(Broken::Upstream)))
             }
             Poll::Ready(None) => {
@@ -286,14 +272,11 @@ impl Relay {
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let idle = self
-            .idle
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(ANSWER_IDLE_TIME_MAX)));
+        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(ANSWER_IDLE_TIME_MAX)));
         if idle.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
-        self.entry
-            .fail(self.entry.upstream_status, Reason::UpstreamTimeout);
+        self.entry.fail(self.entry.upstream_status, Reason::UpstreamTimeout);
         Poll::Ready(Some(Err(Broken::Idle)))
     }
 

@@ -129,15 +129,7 @@ impl Gateway {
             threads.push(thread.spawn(move || seed.grow()).map_err(StartError::Thread)?);
             orders.push(sender);
         }
-        Ok(Self {
-            views,
-            clock,
-            address,
-            orders,
-            acknowledgements,
-            phase,
-            threads: Mutex::new(threads),
-        })
+        Ok(Self { views, clock, address, orders, acknowledgements, phase, threads: Mutex::new(threads) })
     }
 
     /// Where it listens.
@@ -163,9 +155,7 @@ impl Gateway {
     ///
     /// `None` after two seconds: some core does not answer.
     pub async fn enforced(&self, revision: Revision) -> Option<Cut> {
-        tokio::time::timeout(ACKNOWLEDGE_TIME_MAX, self.acknowledgements.wait(revision))
-            .await
-            .ok()
+        tokio::time::timeout(ACKNOWLEDGE_TIME_MAX, self.acknowledgements.wait(revision)).await.ok()
     }
 
     /// How many exchanges are open.
@@ -284,24 +274,13 @@ struct Seen {
 
 impl Acknowledgements {
     fn new(cores: usize) -> Self {
-        Self {
-            cores,
-            seen: Mutex::default(),
-            changed: watch::Sender::new(()),
-        }
+        Self { cores, seen: Mutex::default(), changed: watch::Sender::new(()) }
     }
 
     fn expect(&self, revision: Revision, published: Timestamp) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // The same revision is published again after a reload that changed no policy.
-        seen.insert(
-            revision,
-            Seen {
-                published,
-                cores: 0,
-                cut: Cut::default(),
-            },
-        );
+        seen.insert(revision, Seen { published, cores: 0, cut: Cut::default() });
         while seen.len() > ACKNOWLEDGEMENTS_MAX {
             seen.pop_first();
         }

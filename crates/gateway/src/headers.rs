@@ -90,11 +90,7 @@ static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host"
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 fn add(fields: &mut HeaderMap, added: Added<'_>, upstream: &Upstream) {
-    let host = if added.host_routed == HostRouted::Yes {
-        added.host
-    } else {
-        upstream.authority.as_str()
-    };
+    let host = if added.host_routed == HostRouted::Yes { added.host } else { upstream.authority.as_str() };
     insert_text(fields, header::HOST, host);
     insert_text(fields, X_FORWARDED_HOST.clone(), added.host);
     fields.insert(X_FORWARDED_PROTO.clone(), HeaderValue::from_static("http"));
@@ -131,22 +127,11 @@ fn insert_text(fields: &mut HeaderMap, name: HeaderName, text: &str) {
 pub(crate) fn for_client(fields: &mut HeaderMap, request_id: HeaderValue, receipt: Option<HeaderValue>) {
     if fields.contains_key(header::CONNECTION) {
         let named = named_by_connection(fields);
-        for name in named
-            .iter()
-            .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
-        {
+        for name in named.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()) {
             remove_all(fields, &name);
         }
     }
-    let dropped: arrayvec::ArrayVec<HeaderName, 32> = fields
-        .keys()
-        .filter(|name| is_hop_by_hop(name.as_str()) || is_reserved(name.as_str()))
-        .take(32)
-        .cloned()
-        .collect();
-    for name in &dropped {
-        remove_all(fields, name);
-    }
+    drop_reserved(fields);
     stamp(fields, request_id, receipt);
 }
 
@@ -158,8 +143,16 @@ pub(crate) fn stamp(fields: &mut HeaderMap, request_id: HeaderValue, receipt: Op
     }
 }
 
+/// Drops what an upstream may not say to a client: hop-by-hop fields, and those that are the proxy's own.
+pub(crate) fn drop_reserved(fields: &mut HeaderMap) {
+    let reserved = |name: &&HeaderName| is_hop_by_hop(name.as_str()) || is_reserved(name.as_str());
+    while let Some(name) = fields.keys().find(reserved).cloned() {
+        remove_all(fields, &name);
+    }
+}
+
 fn is_reserved(name: &str) -> bool {
-    name.starts_with("daypass-")
+    name.starts_with("daypass-") || name == "x-request-id"
 }
 
 fn remove_all(fields: &mut HeaderMap, name: &HeaderName) {
@@ -170,18 +163,12 @@ fn remove_all(fields: &mut HeaderMap, name: &HeaderName) {
 
 /// The names that `Connection` fields list, in lower case. Names that must stay whatever is listed are left out.
 fn named_by_connection(fields: &HeaderMap) -> Vec<String> {
-    let values = fields
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let values = fields.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     values
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
         .filter(|name| {
-            !matches!(
-                name.as_str(),
-                "" | "close" | "keep-alive" | "content-length" | "content-type" | "host"
-            )
+            !matches!(name.as_str(), "" | "close" | "keep-alive" | "content-length" | "content-type" | "host")
         })
         .collect()
 }
@@ -192,11 +179,8 @@ fn is_named(named: &[String], name: &str) -> bool {
 
 /// The path and query that an upstream is sent: its base, the canonical path within the API, the query.
 pub(crate) fn upstream_target(upstream: &Upstream, path: &str, query: Option<&str>) -> String {
-    let length = upstream
-        .base_path
-        .len()
-        .saturating_add(path.len())
-        .saturating_add(query.map_or(0, str::len));
+    let length =
+        upstream.base_path.len().saturating_add(path.len()).saturating_add(query.map_or(0, str::len));
     let mut text = String::with_capacity(length.saturating_add(1));
     text.push_str(&upstream.base_path);
     text.push_str(path);

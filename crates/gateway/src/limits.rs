@@ -53,9 +53,7 @@ impl Limits {
         authorized: Authorized<'v, 'a>,
         picture: &Picture,
     ) -> Result<Counted<'v, 'a>, Refused> {
-        let forward = picture
-            .forward(authorized.api_index())
-            .ok_or_else(|| unreachable_api(&authorized))?;
+        let forward = picture.forward(authorized.api_index()).ok_or_else(|| unreachable_api(&authorized))?;
         match self.take_all(&authorized, forward) {
             Ok(slot) => Ok(Counted { authorized, slot }),
             Err(refused) => Err(refused.knowing(authorized.known())),
@@ -86,9 +84,7 @@ impl Limits {
             return Err(overloaded("the table of limits is full"));
         }
         let bucket = roles.entry(key).or_insert(0);
-        *bucket = rate
-            .take(*bucket, now)
-            .map_err(|wait| limited("your role", rate, wait))?;
+        *bucket = rate.take(*bucket, now).map_err(|wait| limited("your role", rate, wait))?;
         Ok(())
     }
 }
@@ -98,40 +94,32 @@ fn take_slot(forward: &Forward) -> Result<Slot, Refused> {
         return Ok(Slot(None));
     };
     let kept = &forward.kept;
-    let taken = kept
-        .under_way
-        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
-            (taken < most).then(|| taken.saturating_add(1))
-        });
+    let taken = kept.under_way.fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+        (taken < most).then(|| taken.saturating_add(1))
+    });
     match taken {
         Ok(_) => Ok(Slot(Some(kept.clone()))),
-        Err(_) => Err(overloaded(
-            "as many requests of this API are under way as it takes at once",
-        )),
+        Err(_) => Err(overloaded("as many requests of this API are under way as it takes at once")),
     }
 }
 
 fn take_shared(bucket: &AtomicU64, rate: Rate, now: Timestamp) -> Result<(), Duration> {
     let mut wait = Duration::ZERO;
-    let taken = bucket.fetch_update(Ordering::AcqRel, Ordering::Acquire, |bucket| {
-        match rate.take(bucket, now) {
+    let taken =
+        bucket.fetch_update(Ordering::AcqRel, Ordering::Acquire, |bucket| match rate.take(bucket, now) {
             Ok(next) => Some(next),
             Err(longer) => {
                 wait = longer;
                 None
             }
-        }
-    });
+        });
     taken.map(|_| ()).map_err(|_| wait)
 }
 
 fn limited(whose: &str, rate: Rate, wait: Duration) -> Refused {
-    Refused::because(
-        Reason::RateLimited,
-        format!("more than {rate} requests, which is what {whose} allows"),
-    )
-    .next("wait as long as `Retry-After` says")
-    .retry_after(wait, Some(rate))
+    Refused::because(Reason::RateLimited, format!("more than {rate} requests, which is what {whose} allows"))
+        .next("wait as long as `Retry-After` says")
+        .retry_after(wait, Some(rate))
 }
 
 fn unreachable_api(authorized: &Authorized<'_, '_>) -> Refused {

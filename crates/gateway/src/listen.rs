@@ -116,11 +116,7 @@ async fn http1(core: &Rc<Core>, stream: TcpStream, client: IpAddr, mut phase: wa
         .max_headers(CODEC_HEADERS_MAX)
         .max_header_size(CODEC_HEAD_BYTES_MAX);
     let service = service_fn(|request| core.clone().answer(client, request));
-    let mut connection = pin!(
-        builder
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades()
-    );
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = draining(&mut phase) => {
@@ -161,11 +157,7 @@ async fn record_codec_refusal(core: &Rc<Core>, client: IpAddr, error: &hyper::Er
     if !error.is_parse() {
         return;
     }
-    let reason = if error.is_parse_too_large() {
-        Reason::HeadersTooLarge
-    } else {
-        Reason::RequestMalformed
-    };
+    let reason = if error.is_parse_too_large() { Reason::HeadersTooLarge } else { Reason::RequestMalformed };
     let (id, at) = core.fresh_id();
     let head = Head {
         id,
@@ -178,7 +170,5 @@ async fn record_codec_refusal(core: &Rc<Core>, client: IpAddr, error: &hyper::Er
         body: BodyLength::None,
         fields: Fields::default(),
     };
-    core.pipeline
-        .refuse(&head, &Refused::because(reason, "the head could not be read"))
-        .await;
+    core.pipeline.refuse(&head, &Refused::because(reason, "the head could not be read")).await;
 }

@@ -47,11 +47,7 @@ pub struct Reading {
 impl ApiMeter {
     /// Counts a request that the upstream answered.
     pub(crate) fn answered(&self, status: u16, took: Duration) {
-        if let Some(class) = self
-            .classes
-            .get(usize::from(status / 100))
-            .or_else(|| self.classes.first())
-        {
+        if let Some(class) = self.classes.get(usize::from(status / 100)).or_else(|| self.classes.first()) {
             class.fetch_add(1, Ordering::Relaxed);
         }
         self.took(took);
@@ -83,11 +79,9 @@ impl ApiMeter {
             .iter()
             .zip(&self.reasons.0)
             .map(|(reason, count)| (*reason, count.load(Ordering::Relaxed)));
-        let bounds = BUCKETS_US
-            .iter()
-            .map(|micros| *micros as f64 / 1e6)
-            .chain([f64::INFINITY]);
-        let durations = bounds.zip(&self.durations).map(|(bound, count)| (bound, count.load(Ordering::Relaxed)));
+        let bounds = BUCKETS_US.iter().map(|micros| *micros as f64 / 1e6).chain([f64::INFINITY]);
+        let durations =
+            bounds.zip(&self.durations).map(|(bound, count)| (bound, count.load(Ordering::Relaxed)));
         Reading {
             answered: answered.filter(|(_, count)| *count > 0).collect(),
             reasons: reasons.filter(|(_, count)| *count > 0).collect(),

@@ -32,13 +32,7 @@ impl Picture {
 
     /// How the API of this name is reached.
     pub(crate) fn forward_of(&self, name: &ApiName) -> Option<&Forward> {
-        let place = self
-            .view
-            .policy
-            .policy()
-            .apis
-            .iter()
-            .position(|api| api.name == *name)?;
+        let place = self.view.policy.policy().apis.iter().position(|api| api.name == *name)?;
         self.forward(place)
     }
 }
@@ -146,11 +140,8 @@ impl Views {
         if self.is_fresh(now) {
             return Ok(self.picture.load_full());
         }
-        Err(Refused::because(
-            Reason::ViewStale,
-            "this node cannot prove that its view of access is fresh",
-        )
-        .next("try again in a moment; an operator finds the cause with `daypass status`")
-        .retry_after(Duration::from_secs(1), None))
+        Err(Refused::because(Reason::ViewStale, "this node cannot prove that its view of access is fresh")
+            .next("try again in a moment; an operator finds the cause with `daypass status`")
+            .retry_after(Duration::from_secs(1), None))
     }
 }

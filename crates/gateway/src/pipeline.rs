@@ -51,11 +51,7 @@ impl Pipeline {
     pub(crate) async fn refuse(&self, head: &Head<'_>, refused: &Refused) -> Option<Receipt> {
         let picture = self.views.latest();
         let took = self.clock.now().since(head.at);
-        let api = refused
-            .known
-            .api
-            .as_ref()
-            .and_then(|name| picture.forward_of(name));
+        let api = refused.known.api.as_ref().and_then(|name| picture.forward_of(name));
         let meter = api.map_or(&picture.unrouted.meter, |forward| &forward.kept.meter);
         meter.refused(refused.reason, took);
         record_refusal(self, &picture, head, refused, took).await

@@ -64,10 +64,8 @@ pub(crate) async fn record_intent(
     let Validated { authorized, slot } = validated;
     let unrecorded = || journal_unavailable().knowing(authorized.known());
     let (holder, arrival) = (authorized.holder(), authorized.arrival());
-    let (api, forward) = authorized
-        .api()
-        .zip(picture.forward(authorized.api_index()))
-        .ok_or_else(unrecorded)?;
+    let (api, forward) =
+        authorized.api().zip(picture.forward(authorized.api_index())).ok_or_else(unrecorded)?;
     let (credential, client) = (id_text(holder.credential), id_text(arrival.client));
     let grant = holder.grant.map(|grant| id_text(grant.id));
     let query = arrival.target.query().map(recordable_query);
@@ -86,10 +84,7 @@ pub(crate) async fn record_intent(
         credential: Some(&credential),
         grant_id: grant.as_deref(),
         role: Some(authorized.role().as_str()),
-        incident: holder
-            .grant
-            .and_then(|grant| grant.incident.as_ref())
-            .map(|incident| incident.as_str()),
+        incident: holder.grant.and_then(|grant| grant.incident.as_ref()).map(|incident| incident.as_str()),
         client_ip: &client,
         user_agent: user_agent(head),
         rule: Some(authorized.rule()),
@@ -103,10 +98,7 @@ pub(crate) async fn record_intent(
     // registered before; what is registered after is measured here. Both happen on this thread.
     let latest = pipeline.views.latest();
     if !Arc::ptr_eq(&latest, picture)
-        && latest
-            .view
-            .why_not_held(&holder.digest, pipeline.clock.now())
-            .is_some()
+        && latest.view.why_not_held(&holder.digest, pipeline.clock.now()).is_some()
     {
         ticket.cut_now();
     }
@@ -119,11 +111,7 @@ pub(crate) async fn record_intent(
         path: authorized.path().into(),
         query: arrival.target.query().map(Into::into),
         host: arrival.host.into(),
-        host_routed: if matches!(api.route, Route::Host(_)) {
-            HostRouted::Yes
-        } else {
-            HostRouted::No
-        },
+        host_routed: if matches!(api.route, Route::Host(_)) { HostRouted::Yes } else { HostRouted::No },
         body_bytes_max: body_bytes_max(&authorized),
         subject: header_text(&id_text_long(&holder.subject)),
         grant: grant.map(|grant| header_text(&grant)),
@@ -149,20 +137,8 @@ pub(crate) async fn record_refusal(
     refused: &Refused,
     took: Duration,
 ) -> Option<Receipt> {
-    let Known {
-        api,
-        operation,
-        subject,
-        credential,
-        grant,
-        role,
-        incident,
-        rule,
-    } = &*refused.known;
-    let (path, query) = (
-        recorded_path(picture, head, api.is_some()),
-        head.query.map(recordable_query),
-    );
+    let Known { api, operation, subject, credential, grant, role, incident, rule } = &*refused.known;
+    let (path, query) = (recorded_path(picture, head, api.is_some()), head.query.map(recordable_query));
     let (credential, client) = (credential.map(id_text), id_text(head.client));
     let grant = grant.map(id_text);
     let trace = id_text(trace_id(head));
@@ -189,10 +165,7 @@ pub(crate) async fn record_refusal(
         observed: None,
     };
     let status = respond::status(refused.reason).as_u16();
-    pipeline
-        .lane
-        .refuse(&request, refused.reason.code(), status, head.at.plus(took))
-        .await
+    pipeline.lane.refuse(&request, refused.reason.code(), status, head.at.plus(took)).await
 }
 
 /// The path as it is recorded: within the API if one was reached, so that refused and allowed rows compare.

@@ -114,10 +114,7 @@ pub(crate) fn problem(refused: &Refused, names: Names<'_>, version: Version) -> 
     let mut response = Response::new(Answer::Own(Some(Bytes::from(document.to_string()))));
     *response.status_mut() = status(reason);
     let fields = response.headers_mut();
-    fields.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if closes_connection(reason) && version < Version::HTTP_2 {
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -152,10 +149,7 @@ fn say_when_to_retry(fields: &mut HeaderMap, retry: Retry) {
     };
     insert("retry-after", seconds.to_string());
     if let Some(rate) = retry.rate {
-        insert(
-            "ratelimit-policy",
-            format!("\"default\";q={};w={}", rate.count(), rate.window_seconds()),
-        );
+        insert("ratelimit-policy", format!("\"default\";q={};w={}", rate.count(), rate.window_seconds()));
         insert("ratelimit", format!("\"default\";r=0;t={seconds}"));
     }
 }

@@ -110,11 +110,7 @@ impl Streams {
             self.armed.set(Some(until.instant()));
             self.earlier.notify_one();
         }
-        Ticket {
-            streams: self.clone(),
-            key,
-            open,
-        }
+        Ticket { streams: self.clone(), key, open }
     }
 
     /// How many are open.
@@ -134,12 +130,7 @@ impl Streams {
 
     fn cut_where(&self, ended: impl Fn(&Open) -> bool) -> CutCounts {
         let mut counts = CutCounts::default();
-        for (_, open) in self
-            .open
-            .borrow()
-            .iter()
-            .filter(|(_, open)| !open.cut.get() && ended(open))
-        {
+        for (_, open) in self.open.borrow().iter().filter(|(_, open)| !open.cut.get() && ended(open)) {
             open.cut();
             counts.count(open.kind.get());
         }
@@ -227,19 +218,9 @@ mod tests {
         ticket.set_kind(Kind::Sse);
         let view = View::empty().unwrap();
         let counts = streams.cut_ended(&view, Timestamp::EPOCH);
-        assert_eq!(
-            counts,
-            CutCounts {
-                sse: 1,
-                ..CutCounts::default()
-            }
-        );
+        assert_eq!(counts, CutCounts { sse: 1, ..CutCounts::default() });
         assert!(ticket.is_cut());
-        assert_eq!(
-            streams.cut_ended(&view, Timestamp::EPOCH),
-            CutCounts::default(),
-            "cut once"
-        );
+        assert_eq!(streams.cut_ended(&view, Timestamp::EPOCH), CutCounts::default(), "cut once");
         drop(ticket);
         assert_eq!(streams.len(), 0);
     }

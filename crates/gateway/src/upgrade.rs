@@ -28,11 +28,7 @@ pub(crate) async fn upgrade(
     client: Option<OnUpgrade>,
 ) -> Response<Answer> {
     let (id, version) = (passed.id, passed.version);
-    let names = Names {
-        id,
-        node: core.node(),
-        receipt: Some(admitted.entry.receipt()),
-    };
+    let names = Names { id, node: core.node(), receipt: Some(admitted.entry.receipt()) };
     let picture = admitted.picture.clone();
     let (Some(forward), Some(client)) = (picture.forward(admitted.api), client) else {
         return answer_failure(&mut admitted, names, version, Reason::UpstreamUnreachable);
@@ -51,14 +47,7 @@ pub(crate) async fn upgrade(
     };
     admitted.entry.upstream = Some(authority);
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return relay(
-            admitted,
-            Answered {
-                response,
-                lease: None,
-            },
-            names,
-        );
+        return relay(admitted, Answered { response, lease: None }, names);
     }
     admitted.entry.upstream_status = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
     admitted.ticket.set_kind(Kind::Websocket);
@@ -85,14 +74,7 @@ async fn handshake(
     names: Names<'_>,
 ) -> Option<(Box<str>, Response<hyper::body::Incoming>)> {
     let forward = admitted.picture.forward(admitted.api)?;
-    let Passed {
-        method,
-        fields,
-        traceparent,
-        client,
-        incoming,
-        ..
-    } = passed;
+    let Passed { method, fields, traceparent, client, incoming, .. } = passed;
     let (upload, _) = Upload::new(incoming, 0);
     for upstream in &forward.upstreams {
         let Some(stream) = connect(upstream).await else {
@@ -116,10 +98,7 @@ async fn join(mut admitted: Admitted, client: OnUpgrade, upstream: OnUpgrade) {
     let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else {
         return admitted.entry.fail(status, Reason::UpstreamMalformed);
     };
-    let (mut client, mut upstream) = (
-        TokioIo::<Upgraded>::new(client),
-        TokioIo::<Upgraded>::new(upstream),
-    );
+    let (mut client, mut upstream) = (TokioIo::<Upgraded>::new(client), TokioIo::<Upgraded>::new(upstream));
     let copied = tokio::select! {
         biased;
         () = admitted.ticket.cut() => return admitted.entry.cut(status, Reason::GrantEnded),

@@ -83,11 +83,7 @@ pub(crate) struct Answered {
 
 impl Pool {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            idle: RefCell::default(),
-            shared: RefCell::default(),
-        }
+        Self { clock, idle: RefCell::default(), shared: RefCell::default() }
     }
 
     /// Sends a request to one of the API's upstreams, in turn.
@@ -160,15 +156,9 @@ impl Pool {
     }
 
     fn lend(self: &Rc<Self>, upstream: &Upstream, sender: Http1, response: Response<Incoming>) -> Answered {
-        let lease = Lease {
-            pool: self.clone(),
-            authority: upstream.authority.as_str().into(),
-            sender: Some(sender),
-        };
-        Answered {
-            response,
-            lease: Some(lease),
-        }
+        let lease =
+            Lease { pool: self.clone(), authority: upstream.authority.as_str().into(), sender: Some(sender) };
+        Answered { response, lease: Some(lease) }
     }
 
     fn take_idle(&self, authority: &str) -> Option<Http1> {
@@ -205,17 +195,12 @@ impl Pool {
                 let Some(sender) = connect_http2(upstream).await else {
                     return Err(Unsent::Kept(Box::new(request)));
                 };
-                self.shared
-                    .borrow_mut()
-                    .insert(upstream.authority.as_str().into(), sender.clone());
+                self.shared.borrow_mut().insert(upstream.authority.as_str().into(), sender.clone());
                 sender
             }
         };
         match sender.try_send_request(request).await {
-            Ok(response) => Ok(Answered {
-                response,
-                lease: None,
-            }),
+            Ok(response) => Ok(Answered { response, lease: None }),
             Err(mut error) => Err(match error.take_message() {
                 Some(unsent) => Unsent::Kept(Box::new(unsent)),
                 None => Unsent::Gone(failure(error.error())),

@@ -1,5 +1,6 @@
 //! JSON in and out: bodies within bounds, unknown members refused, times as text.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -42,8 +43,15 @@ fn unreadable(fault: &JsonRejection) -> Problem {
         JsonRejection::BytesRejection(_) => {
             Problem::invalid("the body is longer than 64 KiB, or ended before it was whole")
         }
-        fault => Problem::invalid(fault.body_text()),
+        fault => misfit(fault),
     }
+}
+
+/// What the decoder said: the member and what is wrong with it, without the place in the text.
+fn misfit(fault: &dyn Error) -> Problem {
+    let said = fault.source().map_or_else(|| fault.to_string(), ToString::to_string);
+    let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
+    Problem::invalid(said.to_owned())
 }
 
 /// A query string of this form.
@@ -53,8 +61,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Query(asked) = Query::try_from_uri(&parts.uri)
-            .map_err(|fault: QueryRejection| Problem::invalid(fault.body_text()))?;
+        let Query(asked) = Query::try_from_uri(&parts.uri).map_err(|fault: QueryRejection| misfit(&fault))?;
         Ok(Self(asked))
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! What is promised:
 //! - A revocation is in force when it is answered, whatever state the journal is in (see [`revoke`]).
-//! - Nobody reads the journal unrecorded: every search is a note in it first (see [`audit`]).
+//! - Nobody reads the journal unrecorded: every search is a note in it, or held by it, first (see [`audit`]).
 //! - Connections, bodies, searches, streams and waits are bounded, each by a named constant.
 //!
 //! Not here: proxied requests (`gateway`), the rules of access (`control`), logging in, a page.
@@ -21,6 +21,7 @@ pub mod page;
 pub mod problem;
 pub mod revoke;
 pub mod routes;
+pub mod rows;
 pub mod serve;
 pub mod session;
 pub mod stall;

@@ -83,10 +83,15 @@ impl Listener {
     }
 }
 
+/// The server's own user, and root.
+const fn may_enter(uid: u32, own_uid: u32) -> bool {
+    uid == own_uid || uid == 0
+}
+
 /// Who is at the other end, if they may be.
 fn admitted(stream: &UnixStream, own_uid: u32, name_of: &NameOf) -> io::Result<Name> {
     let uid = stream.peer_cred()?.uid();
-    if uid != own_uid && uid != 0 {
+    if !may_enter(uid, own_uid) {
         let why = format!("user {uid} is neither this server's own nor root");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
@@ -188,5 +193,19 @@ where
     };
     if let Err(fault) = ended {
         tracing::debug!(%fault, "a connection to the console ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_lets_in_its_owner_and_root_and_nobody_else() {
+        let let_in = |uid| may_enter(uid, 1_000);
+        assert_eq!(
+            [0, 1_000, 999, 1_001, 65_534, u32::MAX].map(let_in),
+            [true, true, false, false, false, false]
+        );
     }
 }

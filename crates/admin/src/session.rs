@@ -3,7 +3,8 @@
 //! A session is judged against the present view at every request, so a revoked one is refused at once; streams
 //! ask again while they are open. Nothing but the `Authorization` header is read: no cookie, no query string.
 //! A foreign `Host` header therefore gains nothing, since a browser holds no credential that it would add.
-//! Not here: logging in (there are only sessions that an administrator made at the socket).
+//! Not here: logging in (there are only sessions that an administrator made at the socket), and how old the view
+//! may be (the console answers while the ledger is out, so that somebody can look).
 
 use access::credential::{self, CredentialKind, Digest};
 use access::id::Name;

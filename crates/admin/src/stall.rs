@@ -79,3 +79,34 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         self.judge(polled, cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_nothing_loses_the_connection() {
+        let (ours, _theirs) = duplex(8);
+        let asked = Instant::now();
+        let fault = Impatient::new(ours).write_all(&[0; 16]).await.unwrap_err();
+        assert_eq!(fault.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(asked.elapsed().as_secs(), WRITE_WAIT_MAX.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_slowly_keeps_it() {
+        let (ours, mut theirs) = duplex(8);
+        let mut ours = Impatient::new(ours);
+        let read = async {
+            for _ in 0..4 {
+                tokio::time::sleep(WRITE_WAIT_MAX - Duration::from_secs(1)).await;
+                theirs.read_exact(&mut [0; 8]).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(ours.write_all(&[0; 32]), read);
+        written.unwrap();
+    }
+}

@@ -35,7 +35,7 @@ fn only_one_session_in_force_is_let_in_at_the_console_listener() {
         let bearer = format!("Bearer {session}");
         let (status, caller) = whoami(&world, shown(&[&bearer])).await;
         assert_eq!((status, &caller["subject"]), (200, &json!("user:alice")));
-        let (cut, token) = (&bearer[..bearer.len() - 1], bearer.replace("dpc_", "dpt_"));
+        let (cut, token) = (bearer.get(..bearer.len() - 1).unwrap(), bearer.replace("dpc_", "dpt_"));
         let refused =
             [vec![], vec![&*bearer, &*bearer], vec![cut], vec![&*token], vec!["Basic YTpi"], vec![&*session]];
         for values in refused {
@@ -82,11 +82,11 @@ fn metrics_are_served_as_open_metrics() {
 }
 
 #[test]
-fn a_stranger_at_the_socket_is_cut_off_before_a_byte_is_read() {
+fn a_peer_at_the_socket_is_judged_by_their_number_before_a_byte_is_read() {
     within(|mut world| async {
         let path = world.directory.path().join("stranger.sock");
         let listener = UnixListener::bind(&path).unwrap();
-        // Every test runs as somebody; as root it cannot be a stranger, so the peer's number is asked first.
+        // A test that runs as root is let in anywhere; any other user is a stranger here.
         let own = UnixStream::pair().unwrap().0.peer_cred().unwrap().uid();
         let name_of: admin::NameOf = Arc::new(|_| None);
         world.serve(Listener::Socket { listener, own_uid: own.wrapping_add(1), name_of });
@@ -160,6 +160,33 @@ fn a_fifth_search_at_once_is_told_to_come_back() {
         while fifth().await.unwrap().status().as_u16() != 200 {
             tokio::task::yield_now().await;
         }
+        world
+    });
+}
+
+#[test]
+fn every_reading_of_the_journal_is_a_note_in_it() {
+    within(|mut world| async {
+        let mut callers = Callers::default();
+        let id = "01ad4b6c-9c80-7000-8000-000000000000";
+        for path in
+            ["audit/requests?user=alice&limit=5", "audit/changes", &format!("explain/{id}"), "journal/stream"]
+        {
+            callers.send(&mut world, "alice", "GET", &format!("/api/v1/{path}"), None).await;
+        }
+        let events = journal::Reader::open(world.journal.directory()).unwrap().follow(0).next_rows().unwrap();
+        let notes = events.into_iter().filter_map(|event| match event {
+            journal::Event::Note(note) if note.actor.as_deref() == Some("user:alice") => Some(note),
+            _ => None,
+        });
+        let notes: Vec<_> = notes.map(|note| format!("{} {}", note.kind, note.detail)).collect();
+        let expected = [
+            r#"search_requests {"user":"alice","limit":5,"order":"newest"}"#.to_owned(),
+            r#"search_changes {"order":"newest"}"#.to_owned(),
+            format!(r#"explain_request {{"id":"{id}"}}"#),
+            r#"follow_requests {"leaf":6}"#.to_owned(),
+        ];
+        assert_eq!(notes, expected);
         world
     });
 }

@@ -16,7 +16,7 @@ use admin::{
 };
 use control::{Act, Actor, Command, Via};
 use futures_util::future::BoxFuture;
-use journal::{Change, Journal};
+use journal::{Change, Journal, Receipt, Unavailable};
 use ledger::{Keeper, Publish};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
@@ -203,10 +203,11 @@ async fn journal_changes(keeper: Keeper, journal: Journal, told: watch::Sender<J
     let mut head = keeper.head();
     let mut done = Revision::ZERO;
     loop {
-        for recorded in keeper.read(done, 100).await.unwrap() {
+        let Ok(events) = keeper.read(done, 100).await else { return };
+        for recorded in events {
             done = recorded.revision;
-            let leaf = append(&journal, &recorded).await;
-            told.send_replace(Journaled { revision: done, leaf });
+            let Ok(receipt) = append(&journal, &recorded).await else { return };
+            told.send_replace(Journaled { revision: done, leaf: receipt.leaf });
         }
         if *head.borrow_and_update() <= done && head.changed().await.is_err() {
             return;
@@ -214,7 +215,7 @@ async fn journal_changes(keeper: Keeper, journal: Journal, told: watch::Sender<J
     }
 }
 
-async fn append(journal: &Journal, recorded: &ledger::Recorded) -> u64 {
+async fn append(journal: &Journal, recorded: &ledger::Recorded) -> Result<Receipt, Unavailable> {
     let event = &recorded.event;
     let (actor, detail) = (event.by.to_string(), event.change.detail());
     let subject = event.change.subject().map(|subject| subject.to_string());
@@ -229,7 +230,7 @@ async fn append(journal: &Journal, recorded: &ledger::Recorded) -> u64 {
         incident: event.change.incident().map(access::IncidentId::as_str),
         detail: &detail,
     };
-    journal.append(change.into()).await.unwrap().leaf
+    journal.append(change.into()).await
 }
 
 fn policy() -> Policy {

@@ -141,7 +141,9 @@ fn grant_ended(grant: Option<&Arc<Grant>>, known: Known) -> Refused {
     };
     let refused = Refused::because(Reason::GrantEnded, detail).knowing(known);
     match grant {
-        Some(grant) => refused.next(ask_for(&grant.role, &grant.subject)),
+        Some(grant) => {
+            refused.next(format!("ask an administrator for: {}", grant_command(&grant.role, &grant.subject)))
+        }
         None => refused,
     }
 }
@@ -176,7 +178,7 @@ fn hold_key(key: &Key, digest: Digest, now: Timestamp) -> Result<Holder<'_>, Ref
 
 /// The exact command by which a role is given to a subject.
 #[must_use]
-pub(crate) fn ask_for(role: &RoleName, subject: &SubjectId) -> String {
+pub(crate) fn grant_command(role: &RoleName, subject: &SubjectId) -> String {
     format!(
         "ask an administrator for: daypass grant {role} --to {} --for 1h --reason \"...\"",
         subject.name()

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::arrival::Arrival;
-use crate::authenticate::{Holder, Identified, ask_for};
+use crate::authenticate::{Holder, Identified, grant_command};
 use crate::id::RoleName;
 
 use crate::policy::{Api, ApiIndex, Asked, Ruling, Unlisted};
@@ -102,25 +102,33 @@ fn not_allowed(
         }
         None => "no role of this credential allows the operation".to_owned(),
     };
-    let allowing = view.policy.roles_allowing(api, asked, SUGGESTIONS_MAX);
-    Refused::because(Reason::OperationNotAllowed, detail).next(how_to_ask(&allowing, holder)).knowing(known)
+    let next = how_to_ask(view, api, asked, holder);
+    Refused::because(Reason::OperationNotAllowed, detail).next(next).knowing(known)
 }
 
-fn how_to_ask(allowing: &[&RoleName], holder: &Holder<'_>) -> String {
-    let commands = allowing.iter().map(|role| match holder.subject.kind() {
-        SubjectKind::Service => {
-            format!(
-                "ask an administrator for: daypass service add {} --role {role} --for 90d",
-                holder.subject.name()
-            )
-        }
-        SubjectKind::User | SubjectKind::Local => ask_for(role, &holder.subject),
-    });
-    let commands: Vec<_> = commands.collect();
+fn how_to_ask(view: &View, api: ApiIndex, asked: Asked<'_>, holder: &Holder<'_>) -> String {
+    let held = |role: &RoleName| matches!(view.policy.ruling(role, api, asked), Ruling::Allowed(_));
+    if let Some(grant) = holder.grant.filter(|grant| held(&grant.role)) {
+        return format!(
+            "its grant allows it: mint a token that is not narrowed with `daypass token {}`",
+            grant.id
+        );
+    }
+    let allowing = view.policy.roles_allowing(api, asked, SUGGESTIONS_MAX);
+    let commands: Vec<_> = allowing.into_iter().map(|role| command_for(role, holder)).collect();
     if commands.is_empty() {
         return "no role allows this operation; one must name it in the configuration first".to_owned();
     }
-    commands.join(" | or: ")
+    format!("ask an administrator for: {}", commands.join(" | or: "))
+}
+
+fn command_for(role: &RoleName, holder: &Holder<'_>) -> String {
+    match holder.subject.kind() {
+        SubjectKind::Service => {
+            format!("daypass service add {} --role {role} --for 90d", holder.subject.name())
+        }
+        SubjectKind::User | SubjectKind::Local => grant_command(role, &holder.subject),
+    }
 }
 
 /// `METHOD template` of the rule that allows a request no contract names.

@@ -3,6 +3,7 @@
 //!
 //! The console opens no file and starts no thread of its own; whoever builds it decides what stands behind.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use access::{Clock, Revision, Timestamp};
@@ -52,13 +53,35 @@ pub struct NodeCut {
     pub acknowledged_ms: u64,
 }
 
-/// The last control event that this node's journal has as a leaf.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// The control events that this node's journal has as leaves; the newest [`Journaled::RECENT_MAX`] by leaf.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Journaled {
-    /// The event's revision.
-    pub revision: Revision,
-    /// Its leaf; of no meaning at revision 0.
-    pub leaf: u64,
+    revision: Revision,
+    recent: VecDeque<(Revision, u64)>,
+}
+
+impl Journaled {
+    /// How many events' leaves are remembered.
+    pub const RECENT_MAX: usize = 1_024;
+
+    /// Remembers that the event at `revision` has become a leaf.
+    pub fn add(&mut self, revision: Revision, leaf: u64) {
+        self.revision = revision;
+        self.recent.truncate(Self::RECENT_MAX.saturating_sub(1));
+        self.recent.push_front((revision, leaf));
+    }
+
+    /// The revision up to which every event is a leaf.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The leaf of a recent event.
+    #[must_use]
+    pub fn leaf(&self, revision: Revision) -> Option<u64> {
+        self.recent.iter().find(|(recent, _)| *recent == revision).map(|(_, leaf)| *leaf)
+    }
 }
 
 /// How the node is, apart from its journal.

@@ -118,8 +118,8 @@ async fn leaf_of(changes: watch::Receiver<Journaled>, revision: Revision) -> Opt
 }
 
 async fn journaled(mut changes: watch::Receiver<Journaled>, revision: Revision) -> Option<u64> {
-    let last = changes.wait_for(|last| last.revision >= revision).await.ok()?;
-    (last.revision == revision).then_some(last.leaf)
+    let journaled = changes.wait_for(|journaled| journaled.revision() >= revision).await.ok()?;
+    journaled.leaf(revision)
 }
 
 fn receipt(done: &Executed, cut: Cut, leaf: Option<u64>) -> Receipt {

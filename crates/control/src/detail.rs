@@ -1,7 +1,9 @@
-//! The journal's `detail` of a change: JSON for people and queries, without digests, short enough to record.
+//! The journal's `detail` of a change: JSON for people and queries, without digests, times in RFC 3339,
+//! short enough to record.
 //!
 //! Long lists are cut, with their lengths beside them; the ledger keeps the whole.
 
+use access::Timestamp;
 use access::credential::Digest;
 use access::policy::Policy;
 use serde_json::{Map, Value, json};
@@ -21,6 +23,9 @@ impl Change {
         };
         shown.remove("kind");
         shown.remove("digest");
+        if let Some(micros) = shown.get("until").and_then(Value::as_i64) {
+            shown.insert("until".into(), Timestamp::from_micros(micros).to_string().into());
+        }
         let lists: Vec<String> = shown.keys().cloned().collect();
         for name in lists {
             shorten(&mut shown, &name);

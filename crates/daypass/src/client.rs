@@ -102,7 +102,10 @@ pub struct Problem {
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let says = [&self.detail, &self.title, &self.code].into_iter().find(|text| !text.is_empty());
-        let says = says.map_or_else(|| format!("the server answered {}", self.status), |text| crate::output::plain(text));
+        let says = says.map_or_else(
+            || format!("the server answered {}", self.status),
+            |text| crate::output::plain(text),
+        );
         f.write_str(&says)?;
         match &self.next {
             Some(next) => write!(f, "\nnext: {}", crate::output::plain(next)),
@@ -116,7 +119,9 @@ impl std::fmt::Display for Problem {
 /// # Errors
 /// [`ClientError::Url`] for another machine, and for anything but `http://`.
 pub fn parse_url(text: &str) -> Result<Url, ClientError> {
-    let url: Url = text.parse().map_err(|_| ClientError::Url("the server's URL is not one: write it like `http://127.0.0.1:8081`"))?;
+    let url: Url = text.parse().map_err(|_| {
+        ClientError::Url("the server's URL is not one: write it like `http://127.0.0.1:8081`")
+    })?;
     let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -247,13 +252,8 @@ impl Client {
             Ok(body) => body,
             Err(error) => return error,
         };
-        let empty = Problem {
-            title: String::new(),
-            status,
-            detail: String::new(),
-            code: String::new(),
-            next: None,
-        };
+        let empty =
+            Problem { title: String::new(), status, detail: String::new(), code: String::new(), next: None };
         let problem = serde_json::from_slice(&body).unwrap_or(empty);
         ClientError::Problem(Box::new(Problem { status, ..problem }))
     }
@@ -277,7 +277,9 @@ impl Client {
 
 /// A session as a header that is left out of every log.
 fn bearer(session: &Secret) -> Result<HeaderValue, ClientError> {
-    let text = session.expose_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+    let text = session
+        .expose_str()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
     let value = text.and_then(|text| HeaderValue::try_from(format!("Bearer {text}")).ok());
     let mut value = value.ok_or(ClientError::Session)?;
     value.set_sensitive(true);
@@ -360,7 +362,9 @@ mod tests {
         for text in ["http://127.0.0.1:8081", "http://localhost:8081/", "http://[::1]:8081"] {
             assert!(parse_url(text).is_ok(), "{text} was refused");
         }
-        for text in ["http://10.0.0.1:8081", "http://a@localhost", "https://127.0.0.1", "ftp://localhost", "8081"] {
+        for text in
+            ["http://10.0.0.1:8081", "http://a@localhost", "https://127.0.0.1", "ftp://localhost", "8081"]
+        {
             assert!(parse_url(text).is_err(), "{text} was accepted");
         }
     }

@@ -83,13 +83,9 @@ impl Output {
         }
     }
 
-    /// Prints a value as JSON: indented for `json`, on one line for `jsonl`.
+    /// Prints a value as JSON on one line.
     pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
-        let text = match self.format {
-            Format::Jsonl => serde_json::to_string(value),
-            Format::Json | Format::Table => serde_json::to_string_pretty(value),
-        };
-        self.line(&text.map_err(io::Error::other)?)
+        self.line(&serde_json::to_string(value).map_err(io::Error::other)?)
     }
 
     /// Prints rows: as a table of `columns`, as an array, or a row a line.
@@ -134,6 +130,12 @@ impl Output {
             (Paint::Colors, News::Bad) => format!("\u{1b}[31m{text}\u{1b}[0m"),
         }
     }
+}
+
+/// Says on stderr why a command failed. What cannot be printed there is lost.
+pub fn complain(failure: &impl std::fmt::Display) {
+    let text = failure.to_string();
+    let _lost = writeln!(io::stderr().lock(), "{}", text.trim_end());
 }
 
 /// Which color a text gets.
@@ -191,7 +193,8 @@ fn time(micros: Option<i64>) -> String {
 pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for letter in text.chars() {
-        let reorders = matches!(letter, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let reorders =
+            matches!(letter, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if letter.is_control() || reorders {
             let _infallible = write!(plain, "\\u{{{:x}}}", u32::from(letter));
         } else {

@@ -24,7 +24,7 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
 /// # Errors
 /// The configuration is wrong, or the node cannot start.
 pub fn serve(path: &Path) -> anyhow::Result<()> {
-    let environment = Environment::of_process();
+    let environment = Environment::process();
     let loaded = Config::load(path, &environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -120,7 +120,11 @@ async fn reload(
 ) {
     let loaded = match Config::load(path, environment) {
         Ok(loaded) => loaded,
-        Err(error) => return tracing::error!("the configuration was not reloaded, the one before stays in force:\n{error}"),
+        Err(error) => {
+            return tracing::error!(
+                "the configuration was not reloaded, the one before stays in force:\n{error}"
+            );
+        }
     };
     let settings = loaded.settings;
     if (settings.proxy, settings.console, &settings.data) != (*proxy, *console, data) {
@@ -134,7 +138,9 @@ async fn reload(
     };
     match node.reload(settings.policy, plans).await {
         Ok(revision) => tracing::info!(%revision, "the configuration was reloaded"),
-        Err(error) => tracing::error!(%error, "the configuration was not reloaded, the one before stays in force"),
+        Err(error) => {
+            tracing::error!(%error, "the configuration was not reloaded, the one before stays in force")
+        }
     }
 }
 
@@ -163,7 +169,7 @@ pub fn parts(settings: Settings) -> anyhow::Result<Parts> {
         data: settings.data,
         proxy: settings.proxy,
         console: settings.console,
-        cores: cores(&Environment::of_process())?,
+        cores: cores(&Environment::process())?,
         journal: JournalParts { durability, disk: None },
         plans: plans(settings.forwards)?,
         policy: settings.policy,
@@ -190,8 +196,9 @@ fn plan(forward: config::Forward) -> anyhow::Result<Plan> {
         base_path: upstream.base_path,
     });
     let headers = forward.headers.into_iter().map(|(name, secret)| {
-        let mut value = HeaderValue::from_bytes(secret.expose())
-            .map_err(|_| anyhow::anyhow!("the credential for `{name}` of `{}` is not a header value", forward.api))?;
+        let mut value = HeaderValue::from_bytes(secret.expose()).map_err(|_| {
+            anyhow::anyhow!("the credential for `{name}` of `{}` is not a header value", forward.api)
+        })?;
         value.set_sensitive(true);
         Ok((name, value))
     });

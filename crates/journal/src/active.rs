@@ -18,7 +18,7 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    /// Makes a segment that has room for `bytes_max`, or for `needed` behind its header if that is more.
+    /// Makes a segment that has room for `bytes_max`, and for `needed` that is spoken for.
     pub(crate) fn create(
         disk: &dyn Disk,
         directory: &Path,
@@ -28,13 +28,12 @@ impl Active {
     ) -> io::Result<Self> {
         let head = header.encode().ok_or_else(|| io::Error::other("too many open entries for one header"))?;
         let offset = head.len() as u64;
-        let capacity = bytes_max.max(offset + needed);
+        let capacity = bytes_max + offset + needed;
         let name = SegmentName::new(directory, header.first_leaf);
-        let unfinished = name.unfinished();
-        let file = disk.create(&unfinished, capacity)?;
-        file.write_all_at(&head, 0)?;
-        file.sync()?;
-        disk.rename(&unfinished, &name.path)?;
+        let file = make(disk, &name, &head, capacity).inspect_err(|_| {
+            // Best effort: what is called `.new` is nothing, and its room is wanted.
+            let _ = disk.remove(&name.unfinished());
+        })?;
         Ok(Self { name, file, offset, capacity })
     }
 
@@ -67,6 +66,15 @@ impl Active {
     pub(crate) fn finish(self) -> io::Result<()> {
         cut(&*self.file, self.offset)
     }
+}
+
+fn make(disk: &dyn Disk, name: &SegmentName, head: &[u8], capacity: u64) -> io::Result<Box<dyn DiskFile>> {
+    let unfinished = name.unfinished();
+    let file = disk.create(&unfinished, capacity)?;
+    file.write_all_at(head, 0)?;
+    file.sync()?;
+    disk.rename(&unfinished, &name.path)?;
+    Ok(file)
 }
 
 /// Whether a commit waits for the disk.

@@ -30,6 +30,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// The name was not changed, or it is not known whether the change is durable.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be removed.
+    fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
 /// One file being written.
@@ -78,6 +84,10 @@ impl Disk for RealDisk {
         std::fs::rename(from, to)?;
         let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(directory)?.sync_all()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
     }
 }
 

@@ -107,7 +107,7 @@ impl Flow {
         if full || self.pending.intents.bytes().len() >= INTENT_BYTES_MAX {
             return Err(Unavailable::Full);
         }
-        let hash = self.pending.intents.push(Record::Intent(*request)).ok_or(Unavailable::Full)?;
+        let hash = self.pending.intents.push_hashed(Record::Intent(*request)).ok_or(Unavailable::Full)?;
         let slot = self.slots.take(hash, request.time);
         self.waiting_intents.push(slot);
         self.places += 1;
@@ -132,7 +132,7 @@ impl Flow {
         let held = &mut self.pending.refusals;
         let room =
             held.count() < u64::from(self.bounds.refusals_held_max) && held.bytes().len() < REFUSAL_BYTES_MAX;
-        let hash = room.then(|| held.push(Record::Refusal(*refusal))).flatten();
+        let hash = room.then(|| held.push_hashed(Record::Refusal(*refusal))).flatten();
         if hash.is_none() {
             self.collapse(refusal.reason);
         }

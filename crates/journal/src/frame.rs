@@ -87,7 +87,8 @@ impl Span {
 pub(crate) struct Frames {
     bytes: Vec<u8>,
     count: u64,
-    last: Option<LeafHash>,
+    /// Where the last record's frame begins.
+    last_at: usize,
     closes: Vec<u64>,
     revision: Revision,
     times: Span,
@@ -97,21 +98,26 @@ pub(crate) struct Frames {
 const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 impl Frames {
+    /// Encodes one more record, and hashes it for whoever waits for its receipt.
+    pub(crate) fn push_hashed(&mut self, record: Record<'_>) -> Option<LeafHash> {
+        self.push(record)?;
+        Some(LeafHash::of(self.last()))
+    }
+
     /// Encodes one more record. `None`: it cannot be written down, and nothing changed.
-    pub(crate) fn push(&mut self, record: Record<'_>) -> Option<LeafHash> {
+    pub(crate) fn push(&mut self, record: Record<'_>) -> Option<()> {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0; HEAD_BYTES]);
         let encoded = minicbor::encode(record.bounded(), &mut self.bytes).is_ok();
         let within = encoded && self.bytes.len() - start - HEAD_BYTES <= RECORD_BYTES_MAX;
-        let Some(payload) = within.then(|| seal(&mut self.bytes, start)).flatten() else {
+        if !within || seal(&mut self.bytes, start).is_none() {
             self.bytes.truncate(start);
             return None;
-        };
-        let hash = LeafHash::of(payload);
-        self.last = Some(hash);
+        }
+        self.last_at = start;
         self.count += 1;
         self.observe(&record);
-        Some(hash)
+        Some(())
     }
 
     fn observe(&mut self, record: &Record<'_>) {
@@ -126,10 +132,12 @@ impl Frames {
 
     /// Puts `later` behind these.
     pub(crate) fn append(&mut self, later: &mut Self) {
+        if !later.is_empty() {
+            self.last_at = self.bytes.len() + later.last_at;
+        }
         self.bytes.append(&mut later.bytes);
         self.closes.append(&mut later.closes);
         self.count += later.count;
-        self.last = later.last.or(self.last);
         self.revision = self.revision.max(later.revision);
         self.times.join(later.times);
         later.clear();
@@ -161,9 +169,9 @@ impl Frames {
         self.count == 0
     }
 
-    /// The last record's leaf hash.
-    pub(crate) const fn last(&self) -> Option<LeafHash> {
-        self.last
+    /// The last record's bytes, empty if there is none.
+    pub(crate) fn last(&self) -> &[u8] {
+        self.bytes.get(self.last_at + HEAD_BYTES..).unwrap_or_default()
     }
 
     /// The intents that the outcomes here belong to.

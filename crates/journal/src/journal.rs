@@ -41,7 +41,7 @@ pub struct Options {
     pub node: Name,
     /// When a record counts as written.
     pub durability: Durability,
-    /// The size of a segment, in bytes; one that must hold more open entries' reserve is larger.
+    /// The room of a segment, in bytes; what it must keep free when it begins comes on top.
     pub segment_bytes_max: u64,
     /// How long a request waits for its commit.
     pub commit_wait_max: Duration,

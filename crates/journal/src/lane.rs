@@ -147,6 +147,7 @@ async fn drive(core: Rc<Core>) {
         // Every request of this tick joins.
         tokio::task::yield_now().await;
         if ship(&core).await.is_none() {
+            core.uplink.gauges.end();
             core.with(Flow::lose);
             return;
         }

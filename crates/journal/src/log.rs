@@ -14,8 +14,10 @@ use crate::segment::{Durability, Header};
 pub(crate) struct Log {
     /// The next leaf's index, which is the log's size.
     pub(crate) next_leaf: u64,
-    /// The hash of the last leaf.
-    pub(crate) last: LeafHash,
+    /// The hash of the last leaf of the segment before the last.
+    before_hash: LeafHash,
+    /// The bytes of the last leaf if it stands in the last segment; hashed when a header needs it.
+    last: Vec<u8>,
     /// The highest ledger revision journaled.
     pub(crate) revision: Revision,
     /// Intents without an outcome. Bounded by the lanes' `open_entries_max`.
@@ -31,7 +33,8 @@ impl Log {
     pub(crate) fn empty() -> Self {
         Self {
             next_leaf: 0,
-            last: LeafHash::NONE,
+            before_hash: LeafHash::NONE,
+            last: Vec::new(),
             revision: Revision::ZERO,
             open: HashSet::new(),
             times: Span::default(),
@@ -43,7 +46,8 @@ impl Log {
     pub(crate) fn at_start_of(header: &Header) -> Self {
         Self {
             next_leaf: header.first_leaf,
-            last: LeafHash::from_bytes(header.previous_hash),
+            before_hash: LeafHash::from_bytes(header.previous_hash),
+            last: Vec::new(),
             revision: header.revision,
             open: header.open.iter().copied().collect(),
             times: Span::default(),
@@ -66,7 +70,7 @@ impl Log {
         Header {
             node: node.to_owned(),
             first_leaf: self.next_leaf,
-            previous_hash: *self.last.as_bytes(),
+            previous_hash: *self.last_hash().as_bytes(),
             revision: self.revision,
             open,
             previous_from: before.0.map(|(from, _)| from),
@@ -76,8 +80,20 @@ impl Log {
         }
     }
 
+    /// The hash of the last leaf.
+    fn last_hash(&self) -> LeafHash {
+        if self.last.is_empty() { self.before_hash } else { LeafHash::of(&self.last) }
+    }
+
+    /// The last leaf's bytes, read back.
+    pub(crate) fn ends_with(&mut self, payload: &[u8]) {
+        self.last = payload.to_vec();
+    }
+
     /// The segment with this header is now the last.
     pub(crate) fn begin(&mut self, header: &Header) {
+        self.before_hash = LeafHash::from_bytes(header.previous_hash);
+        self.last.clear();
         self.before = header.previous_times();
         self.times = Span::default();
     }
@@ -103,7 +119,10 @@ impl Log {
     pub(crate) fn wrote(&mut self, frames: &Frames) -> u64 {
         let first = self.next_leaf;
         self.next_leaf += frames.count();
-        self.last = frames.last().unwrap_or(self.last);
+        if !frames.is_empty() {
+            self.last.clear();
+            self.last.extend_from_slice(frames.last());
+        }
         self.revision = self.revision.max(frames.revision());
         self.times.join(frames.times());
         for leaf in frames.closes() {

@@ -212,6 +212,11 @@ impl Cursor {
                 self.next = self.next.max(scan.leaf());
                 Ok(true)
             }
+            // Leaves read before their commit failed: they were never acknowledged, and these stand in their place.
+            Some(later) if later.first_leaf < scan.leaf() => {
+                self.next = later.first_leaf;
+                Ok(true)
+            }
             // More was written before the other segment began, or is missing.
             Some(_) => self.read_on(scan),
             None if scan.is_blank()? => Ok(false),

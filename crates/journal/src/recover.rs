@@ -6,7 +6,6 @@
 use std::path::Path;
 
 use crate::active::Broken;
-use crate::leaf::LeafHash;
 use crate::log::Log;
 use crate::read::ReadError;
 use crate::scan::{Place, Scan, Verdict};
@@ -61,7 +60,7 @@ fn find_last(name: &SegmentName) -> Result<Found, ReadError> {
 
 fn found(mut scan: Scan, mut log: Log, last: Option<Place>, torn_bytes: u64) -> Result<Found, ReadError> {
     if let Some(place) = last {
-        log.last = LeafHash::of(scan.payload(place)?);
+        log.ends_with(scan.payload(place)?);
     }
     let good_bytes = scan.at();
     Ok(Found {

@@ -10,7 +10,7 @@
 //! open, and a reader finds any outcome by reading headers.
 //!
 //! A segment appears under its name only when its header is durable: it is made as `<name>.log.new` and renamed.
-//! What is called `.new` holds no record and is overwritten. A node that starts, or recovers from a failed write,
+//! What is called `.new` holds no record and is removed at the next start. A node that starts, or recovers from a failed write,
 //! cuts the last segment to what is known good and begins a new one; an empty segment is replaced.
 
 use std::fs::File;
@@ -147,6 +147,20 @@ impl SegmentName {
         let first_leaf = digits.parse().ok().filter(|_| digits.len() == 20)?;
         Some(Self { first_leaf, path })
     }
+}
+
+/// What was being made in this directory when a process died.
+pub(crate) fn unfinished(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if SegmentName::parse(path.with_extension("")).is_some()
+            && path.extension().is_some_and(|end| end == "new")
+        {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// The segments of a directory, oldest first.

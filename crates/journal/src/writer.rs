@@ -7,7 +7,7 @@
 //! refusals and statements are held. Each `retry_every` the writer cuts the segment to what was acknowledged and
 //! begins a new one, since pages that failed to sync cannot be trusted; then it writes what was held.
 //!
-//! When no next segment can be made, the last one's reserve remains: [`frame::OUTCOME_BYTES_MAX`] bytes for the
+//! When no next segment can be made, the last one's reserve remains: 448 bytes for the
 //! outcome of each open entry, and [`CONTROL_RESERVE_BYTES`] that only refusals and statements may use.
 
 use std::fs::File;
@@ -29,7 +29,7 @@ use crate::log::Log;
 use crate::open::Unavailable;
 use crate::parcel::{Command, Stated};
 use crate::record::{Note, Outcome, Record};
-use crate::segment::Durability;
+use crate::segment::{Durability, unfinished};
 
 /// Room that intents leave to refusals and statements, in bytes; an eighth of a segment if that is less.
 pub const CONTROL_RESERVE_BYTES: u64 = 1024 * 1024;
@@ -229,7 +229,7 @@ impl Writer {
 
     fn answer_statement(&mut self, Stated { mut frames, ack }: Stated, leaf: Option<u64>) {
         let result = match leaf {
-            Some(leaf) => Ok(Receipt { leaf, hash: frames.last().unwrap_or(LeafHash::NONE) }),
+            Some(leaf) => Ok(Receipt { leaf, hash: LeafHash::of(frames.last()) }),
             None if self.held.statements.count() < STATEMENTS_HELD_MAX => {
                 self.held.statements.append(&mut frames);
                 Err(Unavailable::Held)
@@ -320,6 +320,9 @@ impl Writer {
     fn resume(&mut self) -> io::Result<()> {
         let (now, needed) = (self.clock.now(), self.needed());
         if let State::Down(last) = &self.state {
+            for path in unfinished(&self.settings.directory)? {
+                self.settings.disk.remove(&path)?;
+            }
             if let Some(broken) = last {
                 broken.repair(&*self.settings.disk)?;
             }

@@ -207,7 +207,7 @@ async fn journal_changes(keeper: Keeper, journal: Journal, told: watch::Sender<J
         for recorded in events {
             done = recorded.revision;
             let Ok(receipt) = append(&journal, &recorded).await else { return };
-            told.send_replace(Journaled { revision: done, leaf: receipt.leaf });
+            told.send_modify(|told| told.add(done, receipt.leaf));
         }
         if *head.borrow_and_update() <= done && head.changed().await.is_err() {
             return;

@@ -134,6 +134,7 @@ fn tell(change: &Change) -> String {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a story and its answers read side by side")]
 pub(crate) fn check(story: &str, expected: Expect) {
     let mut told = Story::new();
     let mut answers = String::new();
@@ -472,6 +473,8 @@ fn what_has_ended_is_remembered_for_a_week_so_that_a_refusal_can_say_why() {
          8/10:59 bob grant orders-viewer --to carol --for 1h
          8/10:59 token_1 GET /orders/1
          8/10:59 key_1 GET /orders/1
+         8/11:00 bob grant orders-viewer --to carol --for 1h
+         8/11:00 token_1 GET /orders/1
          8/11:01 bob grant orders-viewer --to carol --for 1h
          8/11:01 token_1 GET /orders/1
          8/11:01 key_1 GET /orders/1
@@ -484,7 +487,9 @@ fn what_has_ended_is_remembered_for_a_week_so_that_a_refusal_can_say_why() {
             8/10:59 bob grant orders-viewer --to carol --for 1h: grant_2 until 8/11:59
             8/10:59 token_1 GET /orders/1: refuse grant_ended
             8/10:59 key_1 GET /orders/1: refuse credential_expired
-            8/11:01 bob grant orders-viewer --to carol --for 1h: grant_3 until 8/12:01
+            8/11:00 bob grant orders-viewer --to carol --for 1h: grant_3 until 8/12:00
+            8/11:00 token_1 GET /orders/1: refuse grant_ended
+            8/11:01 bob grant orders-viewer --to carol --for 1h: grant_4 until 8/12:01
             8/11:01 token_1 GET /orders/1: refuse credential_invalid
             8/11:01 key_1 GET /orders/1: refuse credential_invalid
             8/11:02 bob service rotate ci: denied: there is no service `ci`

@@ -15,7 +15,7 @@ enum Source {
 impl Environment {
     /// The environment of this process, read afresh at every question.
     #[must_use]
-    pub const fn of_process() -> Self {
+    pub const fn process() -> Self {
         Self(Source::Process)
     }
 

@@ -229,4 +229,3 @@ impl super::file::Config {
         oidc.chain(introspection).chain(notify).chain(hooks)
     }
 }
-

@@ -28,7 +28,7 @@ impl Place {
         Self {
             line: number(location.line()),
             column: number(location.column()),
-            length: number(u64::from(location.span().len())),
+            length: number(location.span().len()),
         }
     }
 }

@@ -58,10 +58,9 @@ fn explain(error: &Error) -> (String, String) {
             ("a value is missing here".to_owned(), "write one, or remove the key".to_owned())
         }
         Error::Unexpected { expected, .. } => unexpected(expected),
-        Error::InvalidScalar { .. } | Error::SerdeInvalidType { .. } | Error::SerdeInvalidValue { .. } => (
-            "a whole number is expected here".to_owned(),
-            "write digits only, like `100`".to_owned(),
-        ),
+        Error::InvalidScalar { .. } | Error::SerdeInvalidType { .. } | Error::SerdeInvalidValue { .. } => {
+            ("a whole number is expected here".to_owned(), "write digits only, like `100`".to_owned())
+        }
         Error::UnknownAnchor { .. } => (
             "nothing in the file is named by this `*`".to_owned(),
             "mark the first place with `&name`, or put a text that starts with `*` in quotes".to_owned(),
@@ -93,7 +92,8 @@ fn unexpected(expected: &str) -> (String, String) {
 
 fn general(error: &Error) -> (String, String) {
     let says = UserMessageFormatter.format_message(error).into_owned();
-    let advice = "check quotes, brackets and indentation at this place; `daypass config schema` has every key";
+    let advice =
+        "check quotes, brackets and indentation at this place; `daypass config schema` has every key";
     (says, advice.to_owned())
 }
 

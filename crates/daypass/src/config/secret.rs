@@ -1,6 +1,6 @@
 //! Secrets by reference: `env:NAME` and `file:PATH`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use access::Secret;
 use zeroize::Zeroizing;
@@ -69,7 +69,7 @@ fn is_variable(name: &str) -> bool {
     first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-fn read_file(shown: &str, path: &PathBuf) -> Result<Secret, SecretError> {
+fn read_file(shown: &str, path: &Path) -> Result<Secret, SecretError> {
     let shown = || shown.to_owned();
     let bytes = super::read_bounded(path, SECRET_BYTES_MAX)
         .map_err(|error| SecretError::Unreadable(shown(), error.to_string()))?;

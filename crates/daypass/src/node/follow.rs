@@ -47,7 +47,7 @@ async fn write_all(
         match append(journal, recorded).await {
             Ok(receipt) => {
                 last = recorded.revision;
-                done.send_replace(Journaled { revision: last, leaf: receipt.leaf });
+                done.send_modify(|done| done.add(last, receipt.leaf));
             }
             Err(error) => {
                 tracing::warn!(%error, revision = %recorded.revision, "a control event waits for the journal");

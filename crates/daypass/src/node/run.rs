@@ -159,7 +159,8 @@ impl Node {
         bridge.connect(gateway.clone());
         let (done, journaled) = watch::channel(Journaled::default());
         let following = spawn(follow(keeper.clone(), journal.clone(), recovered.revision, done));
-        let vitals = NodeVitals::new(name.clone(), parts.clock.clone(), views, journal.clone(), bridge.clone());
+        let vitals =
+            NodeVitals::new(name.clone(), parts.clock.clone(), views, journal.clone(), bridge.clone());
         let console = Console::new(Handles {
             keeper: keeper.clone(),
             journal: journal.clone(),
@@ -170,7 +171,8 @@ impl Node {
             vitals: Arc::new(vitals) as Arc<dyn Vitals>,
         });
         let stop_console = watch::Sender::new(false);
-        let (console_address, serving) = serve_console(&console, parts.console, &parts.data, &stop_console).await?;
+        let (console_address, serving) =
+            serve_console(&console, parts.console, &parts.data, &stop_console).await?;
         Ok(Self {
             name,
             data: parts.data,
@@ -254,7 +256,7 @@ impl Node {
         }
         let head = *self.keeper.head().borrow();
         let mut journaled = self.journaled;
-        let caught_up = journaled.wait_for(|done| done.revision >= head);
+        let caught_up = journaled.wait_for(|done| done.revision() >= head);
         let _ = tokio::time::timeout(FOLLOW_TIME_MAX, caught_up).await;
         self.following.abort();
         self.keeper.stop().await;
@@ -318,7 +320,8 @@ fn claim(data: &Path) -> Result<File, StartError> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(data).map_err(data_error(data))?;
     let path = data.join("lock");
-    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(data_error(&path))?;
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(data_error(&path))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(std::fs::TryLockError::WouldBlock) => Err(StartError::Taken(data.to_owned())),

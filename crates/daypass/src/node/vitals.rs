@@ -58,7 +58,10 @@ impl Vitals for NodeVitals {
         let age = pulse.views.age(now);
         let mut why = Vec::new();
         if !pulse.views.is_fresh(now) {
-            why.push(format!("the view of access has not been proven fresh for {} s: is the ledger locked?", age.as_secs()));
+            why.push(format!(
+                "the view of access has not been proven fresh for {} s: is the ledger locked?",
+                age.as_secs()
+            ));
         }
         let journal = pulse.journal.health();
         if journal.writable != Writable::Yes {
@@ -92,17 +95,33 @@ impl Collector for Pulse {
 
 impl Pulse {
     fn encode_node(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let info: Labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("node", self.node.to_string())];
+        let info: Labels =
+            vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("node", self.node.to_string())];
         encoder.encode_descriptor("build", "What runs here.", None, MetricType::Info)?.encode_info(&info)?;
         let (now, journal) = (self.clock.now(), self.journal.health());
         let writable = u64::from(journal.writable == Writable::Yes);
         let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {
             encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
         };
-        gauge("view_age", "Since when the view was last proven fresh.", Some(&Unit::Seconds), self.views.age(now).as_secs_f64())?;
-        gauge("view_revision", "The ledger revision of the view.", None, self.views.latest().view.revision.number() as f64)?;
+        gauge(
+            "view_age",
+            "Since when the view was last proven fresh.",
+            Some(&Unit::Seconds),
+            self.views.age(now).as_secs_f64(),
+        )?;
+        gauge(
+            "view_revision",
+            "The ledger revision of the view.",
+            None,
+            self.views.latest().view.revision.number() as f64,
+        )?;
         gauge("journal_writable", "1 while requests can be recorded.", None, writable as f64)?;
-        gauge("journal_lag", "How long records have waited to be written.", Some(&Unit::Seconds), journal.lag_ms as f64 / 1e3)?;
+        gauge(
+            "journal_lag",
+            "How long records have waited to be written.",
+            Some(&Unit::Seconds),
+            journal.lag_ms as f64 / 1e3,
+        )?;
         gauge("journal_leaves", "Leaves in the journal.", None, journal.size as f64)?;
         gauge("journal_size", "Size of all segments.", Some(&Unit::Bytes), journal.bytes as f64)
     }
@@ -131,7 +150,8 @@ impl Pulse {
     fn encode_durations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "From a request's arrival to its end.";
         let seconds = Some(&Unit::Seconds);
-        let mut durations = encoder.encode_descriptor("request_duration", help, seconds, MetricType::Histogram)?;
+        let mut durations =
+            encoder.encode_descriptor("request_duration", help, seconds, MetricType::Histogram)?;
         for (api, kept) in self.bridge.kept() {
             let reading = kept.meter.read();
             let count = reading.durations.iter().map(|(_, count)| count).sum();

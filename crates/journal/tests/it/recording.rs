@@ -1,7 +1,9 @@
 //! What is recorded when nothing fails.
 
+use std::sync::Arc;
+
 use access::Timestamp;
-use journal::{Ending, LeafHash, Note, OpenError, Unavailable, Writable};
+use journal::{Ending, LeafHash, Note, OpenError, RealDisk, Unavailable, Writable};
 
 use crate::world::{START, World, change, closing, glance, on_lane, pass, request};
 
@@ -115,7 +117,7 @@ fn requests_of_one_tick_share_one_commit() {
 
 #[test]
 fn lanes_on_several_threads_number_leaves_without_gaps() {
-    let world = World::new();
+    let world = World::new().with(|options| options.disk = Arc::new(RealDisk));
     let (journal, _) = world.open();
     let ids: Vec<Vec<_>> = (0..4).map(|_| (0..300).map(|_| world.id()).collect()).collect();
     let mut leaves: Vec<u64> = std::thread::scope(|scope| {

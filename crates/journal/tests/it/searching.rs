@@ -179,13 +179,16 @@ fn a_row_has_the_columns_of_the_interface_in_their_order() {
         pass(&world, &lane, "/a").await;
         lane.flush().await;
     });
-    let text = format!("{:?}", world.rows()[0]);
+    let text = serde_json::to_string(&world.rows()[0]).unwrap();
     let columns = "id, node, leaf, time, api, operation, method, host, path, query, subject, subject_kind, \
         credential, grant_id, role, incident, client_ip, user_agent, decision, reason, rule, revision, status, \
         upstream, upstream_status, duration_us, upstream_us, request_bytes, response_bytes, outcome, trace_id";
-    let mut from = 0;
-    for column in columns.split(", ") {
-        let at = text[from..].find(&format!(" {column}: "));
-        from += at.unwrap_or_else(|| panic!("`{column}` is missing or out of order in {text}"));
-    }
+    let keys: Vec<_> =
+        text.split("\":").filter_map(|part| part.rsplit_once(['"']).map(|(_, key)| key)).collect();
+    assert_eq!(keys.join(", "), columns);
+    assert!(text.contains(r#""time":"2026-11-22T03:00:00.000000Z""#), "{text}");
+    assert!(
+        text.contains(r#""decision":"allow","reason":null"#) && text.contains(r#""outcome":"completed""#),
+        "{text}"
+    );
 }

@@ -42,6 +42,7 @@ pub(crate) struct Faults {
     pub(crate) hung: Option<()>,
 }
 
+/// The machine's disk, which fails when told to, and which does not wait for its platters: no power is cut here.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BadDisk(Arc<(Mutex<Faults>, Condvar)>, Arc<AtomicU64>);
 
@@ -84,7 +85,11 @@ impl Disk for BadDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealDisk.rename(from, to)
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
     }
 }
 
@@ -110,8 +115,7 @@ impl DiskFile for BadFile {
             faults = self.disk.0.1.wait(faults).unwrap();
         }
         drop(faults);
-        self.disk.fails(|faults| faults.sync)?;
-        self.file.sync()
+        self.disk.fails(|faults| faults.sync)
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {

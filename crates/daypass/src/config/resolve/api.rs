@@ -43,7 +43,8 @@ pub(super) struct ApiMarks {
 impl Resolver<'_> {
     pub(super) fn apis(&mut self, written: &Named<written::Api>) -> Apis {
         if written.is_empty() {
-            let advice = "add `apis:` with a `route:` and `upstreams:` for each; `daypass init` writes a first one";
+            let advice =
+                "add `apis:` with a `route:` and `upstreams:` for each; `daypass init` writes a first one";
             self.refuse(Place::FILE, "there is no API to protect", advice);
         }
         let mut apis = Apis::default();
@@ -91,7 +92,8 @@ impl Resolver<'_> {
                 let segment = prefix.strip_prefix('/').filter(|segment| is_segment(segment));
                 if segment.is_none() {
                     let says = format!("`{}` is not the first segment of a path", prefix.value);
-                    let advice = "write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`";
+                    let advice =
+                        "write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`";
                     self.refuse(prefix.place, says, advice);
                 }
                 segment.map(|segment| Route::Prefix(segment.into()))
@@ -129,7 +131,8 @@ impl Resolver<'_> {
     fn size(&mut self, written: &Placed<Size>) -> Option<u64> {
         let bytes = size::parse(&written.value);
         if bytes.is_none() {
-            let advice = "write a whole number and `B`, `KiB`, `MiB` or `GiB`, like `1MiB`; at most `1024GiB`";
+            let advice =
+                "write a whole number and `B`, `KiB`, `MiB` or `GiB`, like `1MiB`; at most `1024GiB`";
             self.refuse(written.place, format!("`{}` is not a size", written.value), advice);
         }
         bytes
@@ -139,7 +142,8 @@ impl Resolver<'_> {
         let within = |timeout: &Duration| !timeout.is_zero() && *timeout <= TIMEOUT_MAX;
         let timeout = parse_duration(&written.value).filter(within);
         if timeout.is_none() {
-            let advice = "write a whole number and `ms`, `s`, `m` or `h`, like `30s`; more than nothing, at most `1d`";
+            let advice =
+                "write a whole number and `ms`, `s`, `m` or `h`, like `30s`; more than nothing, at most `1d`";
             self.refuse(written.place, format!("`{}` is not a timeout", written.value), advice);
         }
         timeout
@@ -274,10 +278,21 @@ fn host_name(text: &str) -> Option<&str> {
 /// Headers that Daypass sets, and those that belong to a connection rather than a request.
 fn is_ours(lower_case: &str) -> bool {
     const OURS: [&str; 15] = [
-        "connection", "content-length", "expect", "forwarded", "host", "keep-alive", "proxy-connection", "te",
-        "traceparent", "tracestate", "trailer", "transfer-encoding", "upgrade", "via", "x-request-id",
+        "connection",
+        "content-length",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "traceparent",
+        "tracestate",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "x-request-id",
     ];
-    OURS.contains(&lower_case)
-        || lower_case.starts_with("daypass-")
-        || lower_case.starts_with("x-forwarded-")
+    OURS.contains(&lower_case) || lower_case.starts_with("daypass-") || lower_case.starts_with("x-forwarded-")
 }

@@ -16,7 +16,11 @@ impl Resolver<'_> {
         }
         self.refuse_fleet_stores(config);
         if let Some(archive) = &config.journal.archive {
-            self.not_enforced("journal.archive", archive.place, "remove it, and copy `<data>/journal` yourself");
+            self.not_enforced(
+                "journal.archive",
+                archive.place,
+                "remove it, and copy `<data>/journal` yourself",
+            );
         }
         if let Some(retain) = &config.journal.retain {
             self.not_enforced("journal.retain", retain.place, "remove it: entries are kept for ever");
@@ -103,7 +107,8 @@ impl Resolver<'_> {
     fn not_in_force(&mut self, key: &str, place: Option<Place>) {
         let Some(place) = place else { return };
         let says = format!("`{key}` is not in force in this version: nobody gains access through it");
-        let advice = "give access with `daypass grant` and `daypass service add`; it may stay for a later version";
+        let advice =
+            "give access with `daypass grant` and `daypass service add`; it may stay for a later version";
         self.warn(place, says, advice);
     }
 }

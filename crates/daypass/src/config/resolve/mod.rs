@@ -165,7 +165,8 @@ fn parse_public_url(text: &str) -> Result<String, (&'static str, &'static str)> 
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let plain = !authority.contains(['/', '?', '#', '@']);
     let host = upstream::host_and_port(authority).filter(|_| plain);
-    let (host, _) = host.ok_or(("a public URL is a scheme, a host and perhaps a port, without a path", example))?;
+    let (host, _) =
+        host.ok_or(("a public URL is a scheme, a host and perhaps a port, without a path", example))?;
     match scheme {
         "https" => {}
         "http" if is_loopback(&host) => {}

@@ -41,11 +41,7 @@ impl Resolver<'_> {
         }
     }
 
-    pub(super) fn principals(
-        &mut self,
-        written: &[Placed<PrincipalText>],
-        users: &Users,
-    ) -> Vec<Principal> {
+    pub(super) fn principals(&mut self, written: &[Placed<PrincipalText>], users: &Users) -> Vec<Principal> {
         written.iter().filter_map(|written| self.principal(written, users)).collect()
     }
 

@@ -57,7 +57,8 @@ impl Resolver<'_> {
             if let Err(why) = &rule {
                 let cause = std::error::Error::source(why).map(|cause| format!(": {cause}"));
                 let says = format!("{why}{}", cause.unwrap_or_default());
-                let advice = "write `API:METHOD /path`, `API:operationId`, `API:tag:NAME` or `API:read|write|all`";
+                let advice =
+                    "write `API:METHOD /path`, `API:operationId`, `API:tag:NAME` or `API:read|write|all`";
                 self.refuse(written.place, says, advice);
             }
             Some((rule.ok()?, written.place))
@@ -99,7 +100,11 @@ impl Resolver<'_> {
             }
             // Neither can come from a file whose keys and contracts have been read.
             PolicyError::SameName(_) | PolicyError::Contract { .. } => {
-                self.refuse(Place::FILE, error.to_string(), "give each API one name, and each request one operation");
+                self.refuse(
+                    Place::FILE,
+                    error.to_string(),
+                    "give each API one name, and each request one operation",
+                );
                 left.apis.clear();
                 left.roles.clear();
             }

@@ -44,9 +44,7 @@ impl Visitor<'_> for WholeVisitor {
     fn visit_f64<E: Error>(self, number: f64) -> Result<Whole, E> {
         // Every whole number below 2^53 is exact; no bound here is higher.
         let whole = number.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&number);
-        whole
-            .then_some(Whole(number as u64))
-            .ok_or_else(|| E::custom("expected a whole number"))
+        whole.then_some(Whole(number as u64)).ok_or_else(|| E::custom("expected a whole number"))
     }
 }
 
@@ -75,9 +73,7 @@ impl<const MIN: u64, const MAX: u64> TryFrom<Whole> for Number<MIN, MAX> {
 
     fn try_from(Whole(number): Whole) -> Result<Self, OutOfBounds> {
         let inside = (MIN..=MAX).contains(&number);
-        inside
-            .then_some(Self(number))
-            .ok_or(OutOfBounds::Number { min: MIN, max: MAX })
+        inside.then_some(Self(number)).ok_or(OutOfBounds::Number { min: MIN, max: MAX })
     }
 }
 
@@ -91,9 +87,7 @@ impl<const MIN: usize, const MAX: usize> TryFrom<String> for Text<MIN, MAX> {
 
     fn try_from(text: String) -> Result<Self, OutOfBounds> {
         let inside = (MIN..=MAX).contains(&text.chars().count());
-        inside
-            .then_some(Self(text))
-            .ok_or(OutOfBounds::Text { min: MIN, max: MAX })
+        inside.then_some(Self(text)).ok_or(OutOfBounds::Text { min: MIN, max: MAX })
     }
 }
 
@@ -119,9 +113,7 @@ impl<T, const MAX: usize> TryFrom<Vec<T>> for Items<T, MAX> {
 
     fn try_from(items: Vec<T>) -> Result<Self, OutOfBounds> {
         let inside = (1..=MAX).contains(&items.len());
-        inside
-            .then_some(Self(items))
-            .ok_or(OutOfBounds::Items { min: 1, max: MAX })
+        inside.then_some(Self(items)).ok_or(OutOfBounds::Items { min: 1, max: MAX })
     }
 }
 

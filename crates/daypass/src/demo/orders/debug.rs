@@ -52,26 +52,24 @@ pub(super) async fn fail(Query(failure): Query<Failure>) -> Response {
     }
 }
 
-pub(super) async fn headers(headers: HeaderMap) -> Json<Received> {
+/// Shows what arrived, but the value of this API's own key: who calls through a proxy is not to learn it.
+pub(super) async fn headers(State(app): State<App>, headers: HeaderMap) -> Json<Received> {
+    let own = format!("Bearer {}", app.upstream_key);
     let mut received = BTreeMap::<String, Vec<String>>::new();
     for (name, value) in &headers {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        received.entry(name.to_string()).or_default().push(value);
+        let shown = if value == own { "(this API's own key)".to_owned() } else { value };
+        received.entry(name.to_string()).or_default().push(shown);
     }
     Json(Received { headers: received })
 }
 
 pub(super) async fn health(State(app): State<App>) -> Json<Health> {
-    Json(Health {
-        status: "ok",
-        orders: app.book.open().size(),
-    })
+    Json(Health { status: "ok", orders: app.book.open().size() })
 }
 
 fn answer(status: u64) -> Response {
-    let status = u16::try_from(status)
-        .ok()
-        .and_then(|number| StatusCode::from_u16(number).ok());
+    let status = u16::try_from(status).ok().and_then(|number| StatusCode::from_u16(number).ok());
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Problem::new(status, "asked_to_fail", "this answer was asked for").into_response()
 }

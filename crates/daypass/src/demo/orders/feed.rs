@@ -49,20 +49,14 @@ pub(super) async fn events(
     Query(pace): Query<Pace>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let start = (pace.ticks(), 1, app);
-    Sse::new(stream::unfold(
-        start,
-        move |(mut ticks, sequence, app)| async move {
-            if sequence > pace.count() {
-                return None;
-            }
-            ticks.tick().await;
-            let event = Event::default()
-                .event("order")
-                .id(sequence.to_string())
-                .data(message(&app, sequence));
-            Some((Ok(event), (ticks, sequence.saturating_add(1), app)))
-        },
-    ))
+    Sse::new(stream::unfold(start, move |(mut ticks, sequence, app)| async move {
+        if sequence > pace.count() {
+            return None;
+        }
+        ticks.tick().await;
+        let event = Event::default().event("order").id(sequence.to_string()).data(message(&app, sequence));
+        Some((Ok(event), (ticks, sequence.saturating_add(1), app)))
+    }))
 }
 
 /// Sends the feed, and answers each text with `{"echo": …}`.
@@ -73,19 +67,12 @@ pub(super) async fn websocket(
 ) -> Result<Response, Problem> {
     let upgrade = upgrade
         .map_err(|rejection| Problem::new(rejection.status(), "upgrade_expected", rejection.body_text()))?;
-    let place = app.feeds.clone().try_acquire_owned().map_err(|_| {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "feeds_full",
-            "every feed is taken",
-        )
-    })?;
-    let upgrade = upgrade
-        .max_message_size(MESSAGE_BYTES_MAX)
-        .max_frame_size(MESSAGE_BYTES_MAX);
-    Ok(upgrade
-        .on_upgrade(move |socket| until_closing(socket, app, pace, place))
-        .into_response())
+    let place =
+        app.feeds.clone().try_acquire_owned().map_err(|_| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "feeds_full", "every feed is taken")
+        })?;
+    let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
+    Ok(upgrade.on_upgrade(move |socket| until_closing(socket, app, pace, place)).into_response())
 }
 
 /// Holds its place among the feeds for as long as the socket is open.

@@ -64,12 +64,7 @@ async fn converse(stream: TcpStream, router: Router) {
     // Without it small answers wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let service = TowerToHyperService::new(router);
-    let _ = server
-        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        .await;
+    let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
 }

@@ -53,18 +53,12 @@ pub struct OrderService {
 impl OrderService {
     /// A service with its 200 orders, which answers 401 to whoever does not bring `upstream_key`.
     pub fn new(upstream_key: impl Into<String>) -> Self {
-        Self {
-            upstream_key: upstream_key.into(),
-            recorder: None,
-        }
+        Self { upstream_key: upstream_key.into(), recorder: None }
     }
 
     /// Writes down every request that arrives, those without the key included.
     pub fn recorded_by(self, recorder: Recorder) -> Self {
-        Self {
-            recorder: Some(recorder),
-            ..self
-        }
+        Self { recorder: Some(recorder), ..self }
     }
 
     /// Answers on `listener`, HTTP/1.1 and cleartext HTTP/2, until `stop` completes. Then every

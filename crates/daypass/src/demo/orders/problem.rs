@@ -39,13 +39,7 @@ pub(super) struct Segment<T>(pub(super) T);
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Problem");
-        Self {
-            r#type: "about:blank",
-            title,
-            status,
-            detail: detail.into(),
-            code,
-        }
+        Self { r#type: "about:blank", title, status, detail: detail.into(), code }
     }
 }
 

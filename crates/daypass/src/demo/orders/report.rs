@@ -56,15 +56,9 @@ pub(super) async fn export(Query(size): Query<Size>) -> impl IntoResponse {
     let chunks = stream::unfold((0, bytes), |(row, left)| async move {
         let chunk = rows(row, usize::try_from(left).ok().filter(|&left| left > 0)?);
         let left = left.saturating_sub(chunk.len() as u64);
-        Some((
-            Ok::<_, std::convert::Infallible>(chunk),
-            (row.saturating_add(CHUNK_ROWS), left),
-        ))
+        Some((Ok::<_, std::convert::Infallible>(chunk), (row.saturating_add(CHUNK_ROWS), left)))
     });
-    let headers = [
-        (CONTENT_TYPE, "text/csv".to_owned()),
-        (CONTENT_LENGTH, bytes.to_string()),
-    ];
+    let headers = [(CONTENT_TYPE, "text/csv".to_owned()), (CONTENT_LENGTH, bytes.to_string())];
     (headers, Body::from_stream(chunks))
 }
 

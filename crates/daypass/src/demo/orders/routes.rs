@@ -53,51 +53,23 @@ fn routes() -> Vec<Route> {
         keyed("POST", "/v1/orders", "createOrder", post(order::create)),
         keyed("GET", "/v1/orders/{id}", "getOrder", get(order::show)),
         keyed("PATCH", "/v1/orders/{id}", "updateOrder", patch(order::update)),
-        keyed(
-            "POST",
-            "/v1/orders/{id}/cancel",
-            "cancelOrder",
-            post(order::cancel),
-        ),
-        keyed(
-            "POST",
-            "/v1/orders/{id}/refund",
-            "refundOrder",
-            post(payment::refund),
-        ),
+        keyed("POST", "/v1/orders/{id}/cancel", "cancelOrder", post(order::cancel)),
+        keyed("POST", "/v1/orders/{id}/refund", "refundOrder", post(payment::refund)),
         keyed("GET", "/v1/customers", "listCustomers", get(customer::list)),
         keyed("GET", "/v1/customers/{id}", "getCustomer", get(customer::show)),
-        keyed(
-            "PUT",
-            "/v1/customers/{id}",
-            "updateCustomer",
-            put(customer::update),
-        ),
+        keyed("PUT", "/v1/customers/{id}", "updateCustomer", put(customer::update)),
         keyed("GET", "/v1/payments", "listPayments", get(payment::list)),
         keyed("GET", "/v1/payments/{id}", "getPayment", get(payment::show)),
         keyed("GET", "/v1/fulfilment", "listFulfilment", get(fulfilment::list)),
-        keyed(
-            "GET",
-            "/v1/fulfilment/{id}",
-            "getFulfilment",
-            get(fulfilment::show),
-        ),
-        keyed(
-            "POST",
-            "/v1/fulfilment/{id}/restart",
-            "restartFulfilment",
-            post(fulfilment::restart),
-        ),
+        keyed("GET", "/v1/fulfilment/{id}", "getFulfilment", get(fulfilment::show)),
+        keyed("POST", "/v1/fulfilment/{id}/restart", "restartFulfilment", post(fulfilment::restart)),
         keyed("GET", "/v1/reports/sales", "salesReport", get(report::sales)),
         keyed("GET", "/v1/exports/orders", "exportOrders", get(report::export)),
         keyed("GET", "/v1/feed/ws", "orderFeed", get(feed::websocket)),
         keyed("GET", "/v1/feed/events", "orderEvents", get(feed::events)),
         keyed("GET", "/v1/debug/fail", "failOnDemand", get(debug::fail)),
         keyed("GET", "/v1/debug/headers", "showHeaders", get(debug::headers)),
-        Route {
-            entry: Entry::Open,
-            ..keyed("GET", "/v1/health", "getHealth", get(debug::health))
-        },
+        Route { entry: Entry::Open, ..keyed("GET", "/v1/health", "getHealth", get(debug::health)) },
     ]
 }
 
@@ -108,10 +80,7 @@ pub(super) fn router(app: App, recorder: Option<Recorder>) -> Router {
         .method_not_allowed_fallback(method_unsupported)
         .fallback(operation_unknown)
         .layer(from_fn_with_state(app.clone(), require_key));
-    let router = closed
-        .merge(mount(open))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(app);
+    let router = closed.merge(mount(open)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(app);
     match recorder {
         Some(recorder) => router.layer(from_fn_with_state(recorder, record)),
         None => router,
@@ -124,18 +93,12 @@ fn keyed(
     id: &'static str,
     handler: MethodRouter<App>,
 ) -> Route {
-    Route {
-        operation: Operation { method, template, id },
-        entry: Entry::Keyed,
-        handler,
-    }
+    Route { operation: Operation { method, template, id }, entry: Entry::Keyed, handler }
 }
 
 fn mount(routes: Vec<Route>) -> Router<App> {
     let empty = Router::new();
-    routes.into_iter().fold(empty, |router, route| {
-        router.route(route.operation.template, route.handler)
-    })
+    routes.into_iter().fold(empty, |router, route| router.route(route.operation.template, route.handler))
 }
 
 async fn record(State(recorder): State<Recorder>, request: Request, next: Next) -> Response {
@@ -151,11 +114,7 @@ async fn record(State(recorder): State<Recorder>, request: Request, next: Next) 
 async fn require_key(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     if !carries_key(request.headers(), &app.upstream_key) {
         let detail = "this API wants its own key in `Authorization: Bearer …`";
-        return Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "key_missing_or_wrong",
-            detail,
-        ));
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "key_missing_or_wrong", detail));
     }
     Ok(next.run(request).await)
 }
@@ -164,17 +123,11 @@ async fn require_key(State(app): State<App>, request: Request, next: Next) -> Re
 fn carries_key(headers: &HeaderMap, key: &str) -> bool {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let only = values.next().filter(|_| values.next().is_none());
-    only.and_then(|value| value.to_str().ok())
-        .and_then(|text| text.strip_prefix("Bearer "))
-        == Some(key)
+    only.and_then(|value| value.to_str().ok()).and_then(|text| text.strip_prefix("Bearer ")) == Some(key)
 }
 
 async fn operation_unknown() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "operation_unknown",
-        "no operation has this path",
-    )
+    Problem::new(StatusCode::NOT_FOUND, "operation_unknown", "no operation has this path")
 }
 
 async fn method_unsupported() -> Problem {

@@ -9,23 +9,10 @@ const ORDERS: u32 = 200;
 /// Orders are placed an hour apart, in a time of their own, from 2026-01-01T00:00:00Z on.
 const FIRST_PLACED_S: i64 = 1_767_225_600;
 
-const FIRST_NAMES: [&str; 8] = [
-    "Ada", "Bruno", "Chioma", "Dmitri", "Elif", "Farid", "Grace", "Hana",
-];
+const FIRST_NAMES: [&str; 8] = ["Ada", "Bruno", "Chioma", "Dmitri", "Elif", "Farid", "Grace", "Hana"];
 const LAST_NAMES: [&str; 5] = ["Okafor", "Lindqvist", "Moreau", "Tanaka", "Kowalski"];
-const STREETS: [&str; 5] = [
-    "Harbor Street",
-    "Mill Lane",
-    "Station Road",
-    "Orchard Way",
-    "Canal Walk",
-];
-const CITIES: [(&str, &str); 4] = [
-    ("Rotterdam", "NL"),
-    ("Lyon", "FR"),
-    ("Gdansk", "PL"),
-    ("Turku", "FI"),
-];
+const STREETS: [&str; 5] = ["Harbor Street", "Mill Lane", "Station Road", "Orchard Way", "Canal Walk"];
+const CITIES: [(&str, &str); 4] = [("Rotterdam", "NL"), ("Lyon", "FR"), ("Gdansk", "PL"), ("Turku", "FI")];
 const BRANDS: [&str; 3] = ["visa", "mastercard", "amex"];
 
 /// What can be ordered, and for how many US dollars. The contract lists the same names.
@@ -57,9 +44,7 @@ pub(super) fn orders() -> impl Iterator<Item = Record> {
 pub(super) fn placed_at(id: OrderId) -> String {
     let hours = i64::from(id.0).saturating_sub(1);
     let seconds = FIRST_PLACED_S.saturating_add(hours.saturating_mul(3_600));
-    jiff::Timestamp::from_second(seconds)
-        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-        .to_string()
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
 
 fn customer(number: u32) -> Customer {
@@ -94,11 +79,7 @@ fn order(number: u32) -> Record {
         refunded: 0,
         stage,
         restarts: 0,
-        priority: if stage == Stage::Stuck {
-            Priority::High
-        } else {
-            Priority::Normal
-        },
+        priority: if stage == Stage::Stuck { Priority::High } else { Priority::Normal },
         note: String::new(),
     }
 }
@@ -115,18 +96,9 @@ fn stage(number: u32) -> Stage {
 
 fn seeded_line(number: u32, line: u32) -> Line {
     let (sku, unit_price) = pick(&ARTICLES, number.saturating_mul(3).saturating_add(line));
-    Line {
-        sku,
-        unit_price,
-        quantity: u64::from(number.saturating_add(line) % 4) + 1,
-    }
+    Line { sku, unit_price, quantity: u64::from(number.saturating_add(line) % 4) + 1 }
 }
 
 fn pick<T: Copy + Default>(among: &[T], index: u32) -> T {
-    among
-        .iter()
-        .copied()
-        .cycle()
-        .nth(index as usize % among.len().max(1))
-        .unwrap_or_default()
+    among.iter().copied().cycle().nth(index as usize % among.len().max(1)).unwrap_or_default()
 }

@@ -72,9 +72,7 @@ impl SharedBook {
 impl Book {
     /// The same 40 customers and 200 orders every time.
     pub(super) fn seeded() -> Self {
-        let customers = seed::customers()
-            .map(|customer| (customer.id, customer))
-            .collect();
+        let customers = seed::customers().map(|customer| (customer.id, customer)).collect();
         let orders = seed::orders().map(|record| (record.id, record)).collect();
         Self { orders, customers }
     }
@@ -101,12 +99,7 @@ impl Book {
             return Err(Fault::BookFull);
         }
         self.customer(new.customer)?;
-        let lines = new
-            .lines
-            .into_vec()
-            .into_iter()
-            .map(line)
-            .collect::<Result<Vec<_>, _>>()?;
+        let lines = new.lines.into_vec().into_iter().map(line).collect::<Result<Vec<_>, _>>()?;
         let last = self.orders.last_key_value().map_or(0, |(id, _)| id.0);
         let record = Record {
             id: OrderId(last.saturating_add(1)),
@@ -248,9 +241,7 @@ impl Book {
     }
 
     fn behind(&self, after: OrderId) -> impl Iterator<Item = &Record> {
-        self.orders
-            .range((Excluded(after), Unbounded))
-            .map(|(_, record)| record)
+        self.orders.range((Excluded(after), Unbounded)).map(|(_, record)| record)
     }
 
     fn record(&self, id: OrderId) -> Result<&Record, Fault> {
@@ -272,11 +263,7 @@ impl Book {
             status: record.status(),
             priority: record.priority,
             note: record.note.clone(),
-            customer: Buyer {
-                id: customer.id,
-                name: customer.name.clone(),
-                email: customer.email.clone(),
-            },
+            customer: Buyer { id: customer.id, name: customer.name.clone(), email: customer.email.clone() },
             lines: record.lines.clone(),
             total: record.total,
             payment: PaymentId::of(record.id),
@@ -311,46 +298,24 @@ impl Record {
     }
 
     fn fulfilment(&self) -> Fulfilment {
-        let warehouse = if self.id.0.is_multiple_of(2) {
-            "rotterdam"
-        } else {
-            "gdansk"
-        };
-        Fulfilment {
-            id: self.id,
-            stage: self.stage,
-            warehouse,
-            restarts: self.restarts,
-        }
+        let warehouse = if self.id.0.is_multiple_of(2) { "rotterdam" } else { "gdansk" };
+        Fulfilment { id: self.id, stage: self.stage, warehouse, restarts: self.restarts }
     }
 }
 
 /// What the lines cost together, in US dollars.
 pub(super) fn total(lines: &[Line]) -> u64 {
-    lines
-        .iter()
-        .map(|line| line.quantity.saturating_mul(line.unit_price))
-        .fold(0, u64::saturating_add)
+    lines.iter().map(|line| line.quantity.saturating_mul(line.unit_price)).fold(0, u64::saturating_add)
 }
 
 fn line(new: NewLine) -> Result<Line, Fault> {
     let (sku, unit_price) = seed::article(&new.sku).ok_or(Fault::SkuUnknown(new.sku))?;
-    Ok(Line {
-        sku,
-        quantity: new.quantity.value(),
-        unit_price,
-    })
+    Ok(Line { sku, quantity: new.quantity.value(), unit_price })
 }
 
 fn page<T>(mut rows: impl Iterator<Item = (u32, T)>, limit: Option<Number<1, 100>>) -> Page<T> {
     let limit = limit.map_or(PAGE_ROWS, Number::value);
-    let taken: Vec<(u32, T)> = rows
-        .by_ref()
-        .take(usize::try_from(limit).unwrap_or(usize::MAX))
-        .collect();
+    let taken: Vec<(u32, T)> = rows.by_ref().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
     let last = taken.last().map(|(id, _)| *id);
-    Page {
-        next: rows.next().and(last),
-        rows: taken.into_iter().map(|(_, row)| row).collect(),
-    }
+    Page { next: rows.next().and(last), rows: taken.into_iter().map(|(_, row)| row).collect() }
 }

@@ -20,15 +20,11 @@ fn contract() -> Value {
 fn declared(contract: &Value) -> Vec<Declared> {
     let paths = contract["paths"].as_object().unwrap();
     let operations = paths.iter().flat_map(|(template, methods)| {
-        methods
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(move |(method, operation)| Declared {
-                method: method.to_uppercase(),
-                template: template.clone(),
-                operation: operation.clone(),
-            })
+        methods.as_object().unwrap().iter().map(move |(method, operation)| Declared {
+            method: method.to_uppercase(),
+            template: template.clone(),
+            operation: operation.clone(),
+        })
     });
     operations.collect()
 }
@@ -58,11 +54,7 @@ impl Declared {
         }
         let mark = if query.is_empty() { "" } else { "?" };
         let body = &self.operation["requestBody"]["content"]["application/json"]["example"];
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            format!(" {body}")
-        };
+        let body = if body.is_null() { String::new() } else { format!(" {body}") };
         format!("{} {path}{mark}{}{body}", self.method, query.join("&"))
     }
 
@@ -82,19 +74,10 @@ fn every_operation_has_a_route_and_every_route_an_operation() {
     let contract = contract();
     let declared: BTreeSet<_> = declared(&contract)
         .iter()
-        .map(|one| {
-            format!(
-                "{} {} {}",
-                one.method,
-                one.template,
-                plain(&one.operation["operationId"])
-            )
-        })
+        .map(|one| format!("{} {} {}", one.method, one.template, plain(&one.operation["operationId"])))
         .collect();
-    let routed: BTreeSet<_> = operations()
-        .iter()
-        .map(|one| format!("{} {} {}", one.method, one.template, one.id))
-        .collect();
+    let routed: BTreeSet<_> =
+        operations().iter().map(|one| format!("{} {} {}", one.method, one.template, one.id)).collect();
     assert_eq!(declared, routed);
     assert_eq!(declared.len(), 21);
 }
@@ -105,21 +88,11 @@ fn every_reference_of_the_contract_leads_somewhere_and_every_tag_is_described() 
     let mut rest = vec![&contract];
     while let Some(value) = rest.pop() {
         assert!(!resolve(&contract, value).is_null());
-        rest.extend(
-            value
-                .as_object()
-                .into_iter()
-                .flat_map(|map| map.values())
-                .filter(|v| !v.is_null()),
-        );
+        rest.extend(value.as_object().into_iter().flat_map(|map| map.values()).filter(|v| !v.is_null()));
         rest.extend(value.as_array().into_iter().flatten());
     }
-    let described: BTreeSet<_> = contract["tags"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|tag| plain(&tag["name"]))
-        .collect();
+    let described: BTreeSet<_> =
+        contract["tags"].as_array().unwrap().iter().map(|tag| plain(&tag["name"])).collect();
     let used: BTreeSet<_> = declared(&contract)
         .iter()
         .flat_map(|one| one.operation["tags"].as_array().unwrap().clone())
@@ -145,10 +118,7 @@ async fn every_example_is_answered_as_declared() {
         assert!(expected.contains(&status), "{line}: {status}");
         let declared = &resolve(&contract, &one.operation["responses"][status.to_string()])["content"];
         let media = response.headers()["content-type"].to_str().unwrap();
-        assert!(
-            declared.is_null() || !declared[media].is_null(),
-            "{line}: {media}"
-        );
+        assert!(declared.is_null() || !declared[media].is_null(), "{line}: {media}");
     }
 }
 
@@ -167,12 +137,7 @@ async fn without_the_key_only_health_is_answered() {
 #[test]
 fn the_contract_and_the_seed_know_the_same_articles() {
     let contract = contract();
-    let skus = contract["components"]["schemas"]["Sku"]["enum"]
-        .as_array()
-        .unwrap();
-    assert!(
-        skus.iter()
-            .all(|sku| super::super::seed::article(sku.as_str().unwrap()).is_some())
-    );
+    let skus = contract["components"]["schemas"]["Sku"]["enum"].as_array().unwrap();
+    assert!(skus.iter().all(|sku| super::super::seed::article(sku.as_str().unwrap()).is_some()));
     assert_eq!(skus.len(), 8);
 }

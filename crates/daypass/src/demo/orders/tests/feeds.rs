@@ -41,10 +41,7 @@ async fn a_counted_websocket_feed_tells_the_orders_in_turn_and_closes() {
     for sequence in 1..=2 {
         let (kind, text) = frame(&mut stream).await;
         assert_eq!(kind, TEXT);
-        assert!(
-            text.starts_with(&format!(r#"{{"sequence":{sequence},"order":{sequence},"#)),
-            "{text}"
-        );
+        assert!(text.starts_with(&format!(r#"{{"sequence":{sequence},"order":{sequence},"#)), "{text}");
     }
     assert_eq!(frame(&mut stream).await.0, CLOSE);
 }
@@ -55,10 +52,7 @@ async fn a_websocket_echoes_what_it_is_told() {
     let mut stream = BufReader::new(world.raw("/v1/feed/ws?interval_ms=60000", UPGRADE).await);
     head(&mut stream).await;
     // A masked text frame, with a mask of zeros (RFC 6455, section 5.2).
-    stream
-        .write_all(&[TEXT, 0x82, 0, 0, 0, 0, b'h', b'i'])
-        .await
-        .unwrap();
+    stream.write_all(&[TEXT, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
     let texts = [frame(&mut stream).await.1, frame(&mut stream).await.1];
     assert!(texts.contains(&r#"{"echo":"hi"}"#.to_owned()), "{texts:?}");
 }
@@ -66,11 +60,7 @@ async fn a_websocket_echoes_what_it_is_told() {
 #[tokio::test]
 async fn counted_events_come_to_an_end() {
     let world = World::start().await;
-    let response = world
-        .request("GET /v1/feed/events?count=3&interval_ms=1")
-        .send()
-        .await
-        .unwrap();
+    let response = world.request("GET /v1/feed/events?count=3&interval_ms=1").send().await.unwrap();
     let text = response.text().await.unwrap();
     assert_eq!(text.matches("event: order\n").count(), 3, "{text}");
     assert!(text.contains(r#"data: {"sequence":3,"order":3,"#), "{text}");
@@ -114,10 +104,7 @@ async fn an_answer_breaks_off_as_asked() {
     let world = World::start().await;
     let mut stream = BufReader::new(world.raw("/v1/debug/fail?mode=reset", "").await);
     let head = head(&mut stream).await;
-    assert!(
-        head.starts_with("HTTP/1.1 200 ") && head.contains("content-length: 1024\r\n"),
-        "{head}"
-    );
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("content-length: 1024\r\n"), "{head}");
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest).await;
     assert_eq!(rest, [b'.'; 64]);
@@ -132,14 +119,9 @@ async fn http_2_is_answered_without_tls() {
     let mut tasks = JoinSet::new();
     tasks.spawn(connection);
     let url = format!("http://{}/v1/health", world.address);
-    let request = http::Request::get(url)
-        .body(Empty::<bytes::Bytes>::new())
-        .unwrap();
+    let request = http::Request::get(url).body(Empty::<bytes::Bytes>::new()).unwrap();
     let response = sender.send_request(request).await.unwrap();
-    assert_eq!(
-        (response.status(), response.version()),
-        (http::StatusCode::OK, http::Version::HTTP_2)
-    );
+    assert_eq!((response.status(), response.version()), (http::StatusCode::OK, http::Version::HTTP_2));
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, r#"{"status":"ok","orders":200}"#);
 }

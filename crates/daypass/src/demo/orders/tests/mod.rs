@@ -32,13 +32,7 @@ impl World {
         let mut service = JoinSet::new();
         service.spawn(orders.serve(listener, stop.clone().cancelled_owned()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self {
-            address,
-            client,
-            recorder,
-            stop: Some(stop.drop_guard()),
-            service,
-        }
+        Self { address, client, recorder, stop: Some(stop.drop_guard()), service }
     }
 
     /// Stops the service and waits for its end.
@@ -54,9 +48,7 @@ impl World {
         let url = format!("http://{}{}", self.address, words.next().unwrap());
         let request = self.client.request(method, url);
         match words.next() {
-            Some(json) => request
-                .header("content-type", "application/json")
-                .body(json.to_owned()),
+            Some(json) => request.header("content-type", "application/json").body(json.to_owned()),
             None => request,
         }
     }
@@ -78,9 +70,7 @@ impl World {
             "GET {target} HTTP/1.1\r\nHost: orders\r\nAuthorization: Bearer {UPSTREAM_KEY}\r\n{headers}\r\n"
         );
         let mut stream = stream;
-        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes())
-            .await
-            .unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
         stream
     }
 }

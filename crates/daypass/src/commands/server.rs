@@ -1,0 +1,76 @@
+//! What the server is and protects: `whoami`, `apis`, `roles`, `status`.
+
+use serde_json::Value;
+
+use super::Context;
+use crate::cli::{Apis, Exit, Failure};
+use crate::client::Client;
+use crate::output::{Format, cell};
+
+/// Who the server takes the caller for.
+pub(super) async fn whoami(context: &Context<'_>, client: &Client) -> Result<Exit, Failure> {
+    let answer = client.read(&["whoami"], &[]).await?;
+    context.output.one(&["subject", "administrator", "auditor", "until"], &answer)?;
+    Ok(Exit::Done)
+}
+
+/// The APIs, or the operations of one.
+pub(super) async fn apis(context: &Context<'_>, client: &Client, asked: &Apis) -> Result<Exit, Failure> {
+    match &asked.api {
+        None => {
+            let answer = client.read(&["apis"], &[]).await?;
+            context.output.rows(&["api", "route", "contract", "operations"], &answer)?;
+        }
+        Some(api) => {
+            let answer = client.read(&["apis", api.as_str()], &[]).await?;
+            match context.output.format() {
+                Format::Json => context.output.json(&answer)?,
+                Format::Table | Format::Jsonl => {
+                    let operations = answer.get("operations").unwrap_or(&Value::Null);
+                    context.output.rows(&["operation", "method", "path", "tags"], operations)?;
+                }
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The roles and what they allow.
+pub(super) async fn roles(context: &Context<'_>, client: &Client) -> Result<Exit, Failure> {
+    let answer = client.read(&["roles"], &[]).await?;
+    context.output.rows(&["role", "allow", "deny", "rate"], &answer)?;
+    Ok(Exit::Done)
+}
+
+/// The server's health; a server that is not ready is not a failure of asking.
+pub(super) async fn status(context: &Context<'_>, client: &Client) -> Result<Exit, Failure> {
+    let answer = client.read(&["status"], &[]).await?;
+    if context.output.format() != Format::Table {
+        context.output.json(&answer)?;
+        return Ok(Exit::Done);
+    }
+    let field = |pointer: &str| cell("", answer.pointer(pointer).unwrap_or(&Value::Null));
+    for (name, value) in [
+        ("ready", field("/ready")),
+        ("why not", field("/why")),
+        ("journal", format!("{} entries, {} ms behind", field("/journal/size"), field("/journal/lag_ms"))),
+        ("journal error", field("/journal/last_error")),
+        ("view", format!("revision {}, {} ms old", field("/view/revision"), field("/view/age_ms"))),
+        ("fail open", format!("{} min", field("/fail_open_minutes"))),
+    ] {
+        if value != "-" {
+            context.output.line(&format!("{name:<14} {value}"))?;
+        }
+    }
+    for node in answer.get("nodes").and_then(Value::as_array).into_iter().flatten() {
+        let part = |key: &str| cell(key, node.get(key).unwrap_or(&Value::Null));
+        let since = part("started");
+        context.output.line(&format!(
+            "{:<14} {} at revision {}, since {since}",
+            "node",
+            part("node"),
+            part("revision")
+        ))?;
+    }
+    Ok(Exit::Done)
+}

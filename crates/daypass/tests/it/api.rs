@@ -1,0 +1,563 @@
+//! Verbs that ask a server, against one that writes down what it is asked and says what it is told to.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread::JoinHandle;
+
+use expect_test::{Expect, expect};
+use tempfile::TempDir;
+
+use super::cli::{daypass, said};
+
+/// A server behind a socket that answers one request.
+struct Server {
+    directory: TempDir,
+    asked: JoinHandle<String>,
+}
+
+impl Server {
+    fn answering(status: u16, body: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        fs::create_dir(directory.path().join("daypass-data")).unwrap();
+        let listener = UnixListener::bind(directory.path().join("daypass-data/admin.sock")).unwrap();
+        let body = body.to_owned();
+        let asked = std::thread::spawn(move || answer(listener.accept().unwrap().0, status, &body));
+        Self { directory, asked }
+    }
+}
+
+/// Answers one request; gives its line and body.
+fn answer(stream: UnixStream, status: u16, body: &str) -> String {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).unwrap();
+        let header = header.trim_end().to_ascii_lowercase();
+        assert!(!header.starts_with("authorization"), "the socket needs no credential");
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if header.is_empty() {
+            break;
+        }
+    }
+    let mut sent = vec![0; length];
+    reader.read_exact(&mut sent).unwrap();
+    let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let mut stream = reader.into_inner();
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    format!("{} {}", line.trim_end().trim_end_matches(" HTTP/1.1"), String::from_utf8(sent).unwrap())
+}
+
+/// What a verb asks, and what it makes of the answer.
+fn check(arguments: &[&str], status: u16, body: &str, expected: &Expect) {
+    let server = Server::answering(status, body);
+    let output = daypass(server.directory.path(), arguments);
+    let said = said(server.directory.path(), &output);
+    let asked = server.asked.join().unwrap();
+    expected.assert_eq(&format!("{}\n{said}", asked.trim_end()));
+}
+
+#[test]
+fn whoami_apis_and_roles_are_tables() {
+    check(
+        &["whoami"],
+        200,
+        r#"{"subject":"local:root","administrator":true,"auditor":true,"until":null}"#,
+        &expect![[r#"
+        GET /api/v1/whoami
+        exit 0
+        -- stdout
+        SUBJECT     ADMINISTRATOR  AUDITOR  UNTIL
+        local:root  yes            yes      -
+    "#]],
+    );
+    check(
+        &["apis"],
+        200,
+        r#"[{"api":"orders","route":"/orders","contract":true,"operations":15}]"#,
+        &expect![[r#"
+        GET /api/v1/apis
+        exit 0
+        -- stdout
+        API     ROUTE    CONTRACT  OPERATIONS
+        orders  /orders  yes       15
+    "#]],
+    );
+    let orders = r#"{"api":"orders","operations":[{"operation":"getOrder","method":"GET","path":"/v1/orders/{id}","tags":["reading"]}]}"#;
+    check(
+        &["apis", "orders"],
+        200,
+        orders,
+        &expect![[r#"
+        GET /api/v1/apis/orders
+        exit 0
+        -- stdout
+        OPERATION  METHOD  PATH             TAGS
+        getOrder   GET     /v1/orders/{id}  reading
+    "#]],
+    );
+    check(
+        &["roles"],
+        200,
+        r#"[{"role":"v","allow":["orders:read"],"deny":[],"rate":"5/s"}]"#,
+        &expect![[r#"
+        GET /api/v1/roles
+        exit 0
+        -- stdout
+        ROLE  ALLOW        DENY  RATE
+        v     orders:read  -     5/s
+    "#]],
+    );
+    check(
+        &["roles"],
+        200,
+        "[]",
+        &expect![[r#"
+        GET /api/v1/roles
+        exit 0
+        -- stderr
+        none
+    "#]],
+    );
+    check(
+        &["roles", "-o", "json"],
+        200,
+        "[]",
+        &expect![[r#"
+        GET /api/v1/roles
+        exit 0
+        -- stdout
+        []
+    "#]],
+    );
+}
+
+#[test]
+fn grants_are_given_and_listed() {
+    let answer = r#"{"grant":"grant_1","role":"v","subject":"user:alice","until":"2026-11-22T04:00:00Z"}"#;
+    let grant = ["grant", "v", "--to", "alice", "--for", "60m", "--reason", "why", "--incident", "INC-7"];
+    check(
+        &grant,
+        201,
+        answer,
+        &expect![[r#"
+        POST /api/v1/grants {"for":"1h","incident":"INC-7","reason":"why","role":"v","to":"user:alice"}
+        exit 0
+        -- stdout
+        GRANT    ROLE  SUBJECT     UNTIL
+        grant_1  v     user:alice  2026-11-22T04:00:00Z
+    "#]],
+    );
+    check(
+        &[&grant[..], &["-o", "json"]].concat(),
+        201,
+        answer,
+        &expect![[r#"
+        POST /api/v1/grants {"for":"1h","incident":"INC-7","reason":"why","role":"v","to":"user:alice"}
+        exit 0
+        -- stdout
+        {"grant":"grant_1","role":"v","subject":"user:alice","until":"2026-11-22T04:00:00Z"}
+    "#]],
+    );
+    check(
+        &["grants", "--all", "-o", "jsonl"],
+        200,
+        r#"[{"grant":"grant_1"},{"grant":"grant_2"}]"#,
+        &expect![[r#"
+        GET /api/v1/grants?all=true
+        exit 0
+        -- stdout
+        {"grant":"grant_1"}
+        {"grant":"grant_2"}
+    "#]],
+    );
+}
+
+#[test]
+fn secrets_are_printed_alone() {
+    let token = r#"{"token":"dpt_secret","id":"token_1","grant":"grant_1","until":"2026-11-22T04:00:00Z"}"#;
+    let only = ["token", "grant_01KAR4F0M8070E1R70W3GE1R70", "--for", "5m", "--only", "GET /v1/orders/{id}"];
+    check(
+        &only,
+        201,
+        token,
+        &expect![[r#"
+        POST /api/v1/tokens {"for":"5m","grant":"grant_01KAR4F0M8070E1R70W3GE1R70","only":["GET /v1/orders/{id}"]}
+        exit 0
+        -- stdout
+        dpt_secret
+        -- stderr
+        token_1 of grant_1, until 2026-11-22T04:00:00Z; it is shown once
+    "#]],
+    );
+    check(
+        &["token", "-q"],
+        201,
+        token,
+        &expect![[r#"
+        POST /api/v1/tokens {}
+        exit 0
+        -- stdout
+        dpt_secret
+    "#]],
+    );
+    check(
+        &["token", "-o", "json"],
+        201,
+        token,
+        &expect![[r#"
+        POST /api/v1/tokens {}
+        exit 0
+        -- stdout
+        {"grant":"grant_1","id":"token_1","token":"dpt_secret","until":"2026-11-22T04:00:00Z"}
+    "#]],
+    );
+    let service = r#"{"name":"ci","id":"key_1","key":"dps_secret","expires":"2027-02-20T03:00:00Z"}"#;
+    check(
+        &["service", "add", "ci", "--role", "a", "--role", "b", "--for", "90d"],
+        201,
+        service,
+        &expect![[r#"
+        POST /api/v1/services {"for":"90d","name":"ci","roles":["a","b"]}
+        exit 0
+        -- stdout
+        dps_secret
+        -- stderr
+        the key of service:ci, until 2027-02-20T03:00:00Z; it is shown once
+    "#]],
+    );
+    check(
+        &["service", "rotate", "ci"],
+        200,
+        service,
+        &expect![[r#"
+        POST /api/v1/services/ci/rotate {}
+        exit 0
+        -- stdout
+        dps_secret
+        -- stderr
+        the key of service:ci, until 2027-02-20T03:00:00Z; it is shown once
+    "#]],
+    );
+    let session =
+        r#"{"session":"dpc_secret","id":"session_1","subject":"user:alice","until":"2026-11-22T11:00:00Z"}"#;
+    check(
+        &["admin", "session", "alice", "--for", "8h"],
+        201,
+        session,
+        &expect![[r#"
+        POST /api/v1/sessions {"for":"8h","user":"alice"}
+        exit 0
+        -- stdout
+        dpc_secret
+        -- stderr
+        a session of user:alice, until 2026-11-22T11:00:00Z; it is shown once
+    "#]],
+    );
+}
+
+#[test]
+fn services_are_listed_and_removed() {
+    let list = r#"[{"name":"ci","id":"key_1","roles":["a"],"since":"s","expires":"e","state":"active"}]"#;
+    check(
+        &["service", "list"],
+        200,
+        list,
+        &expect![[r#"
+        GET /api/v1/services
+        exit 0
+        -- stdout
+        NAME  ID     ROLES  SINCE  EXPIRES  STATE
+        ci    key_1  a      s      e        active
+    "#]],
+    );
+    check(
+        &["service", "remove", "ci"],
+        200,
+        r#"{"name":"ci","revision":9}"#,
+        &expect![[r#"
+        DELETE /api/v1/services/ci
+        exit 0
+        -- stdout
+        NAME  REVISION
+        ci    9
+    "#]],
+    );
+}
+
+#[test]
+fn a_revocation_names_one_thing_and_gives_a_receipt() {
+    let receipt = r#"{"revision":12,"grants":["grant_1"],"tokens":[],"keys":[],"nodes":[{"node":"n1","acknowledged_ms":2}],"streams":{"websocket":0,"sse":1,"grpc":0,"transfer":0},"slowest_ms":2,"leaf":40}"#;
+    check(
+        &["revoke", "--user", "alice", "--reason", "why"],
+        200,
+        receipt,
+        &expect![[r#"
+        POST /api/v1/revocations {"reason":"why","user":"user:alice"}
+        exit 0
+        -- stdout
+        revoked at revision 12: 1 grant, no tokens, no keys
+        streams cut: 1 sse
+        in force on: n1 after 2 ms; slowest 2 ms
+        recorded: entry 40 of the journal
+    "#]],
+    );
+    check(
+        &["revoke", "--all", "--reason", "drill", "-o", "json"],
+        200,
+        receipt,
+        &expect![[r#"
+        POST /api/v1/revocations {"all":true,"reason":"drill"}
+        exit 0
+        -- stdout
+        {"grants":["grant_1"],"keys":[],"leaf":40,"nodes":[{"acknowledged_ms":2,"node":"n1"}],"revision":12,"slowest_ms":2,"streams":{"grpc":0,"sse":1,"transfer":0,"websocket":0},"tokens":[]}
+    "#]],
+    );
+}
+
+#[test]
+fn the_journal_is_searched_in_the_form_asked_for() {
+    let rows = "{\"id\":\"i1\",\"time\":1795316400000000,\"decision\":\"allow\",\"status\":200,\"subject\":\"alice\",\"method\":\"GET\",\"path\":\"/v1/\\u001b[2J\",\"operation\":\"getOrder\",\"reason\":null}\n{\"id\":\"i2\"}\n";
+    check(
+        &["audit", "search", "--user", "alice", "--path", "/a b"],
+        200,
+        rows,
+        &expect![[r#"
+            GET /api/v1/audit/requests?user=alice&path=%2Fa+b&order=newest&limit=101
+            exit 0
+            -- stdout
+            TIME                         DECISION  STATUS  SUBJECT  METHOD  PATH           OPERATION  REASON  OUTCOME  ID
+            2026-11-22T03:00:00.000000Z  allow     200     alice    GET     /v1/\u{1b}[2J  getOrder   -       -        i1
+            -                            -         -       -        -       -              -          -       -        i2
+        "#]],
+    );
+    check(
+        &["audit", "search", "-o", "json", "--since", "2026-11-22T00:00:00Z"],
+        200,
+        rows,
+        &expect![[r#"
+        GET /api/v1/audit/requests?since=2026-11-22T00%3A00%3A00.000000Z&order=newest
+        exit 0
+        -- stdout
+        [
+        {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null},
+        {"id":"i2"}
+        ]
+    "#]],
+    );
+    check(
+        &["audit", "search", "-o", "jsonl", "--limit", "2"],
+        200,
+        rows,
+        &expect![[r#"
+        GET /api/v1/audit/requests?order=newest&limit=2
+        exit 0
+        -- stdout
+        {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null}
+        {"id":"i2"}
+    "#]],
+    );
+    check(
+        &["audit", "search", "-o", "json"],
+        200,
+        "",
+        &expect![[r#"
+        GET /api/v1/audit/requests?order=newest
+        exit 0
+        -- stdout
+        []
+    "#]],
+    );
+    check(
+        &["audit", "search"],
+        200,
+        "",
+        &expect![[r#"
+        GET /api/v1/audit/requests?order=newest&limit=101
+        exit 0
+        -- stderr
+        no request matches
+    "#]],
+    );
+    check(
+        &["audit", "search", "-o", "jsonl"],
+        200,
+        "{\"id\":",
+        &expect![[r#"
+        GET /api/v1/audit/requests?order=newest
+        exit 1
+        -- stderr
+        the server's answer cannot be understood: EOF while parsing a value at line 1 column 6
+    "#]],
+    );
+}
+
+#[test]
+fn the_table_shows_the_newest_hundred_and_says_so() {
+    let server = Server::answering(200, &"{\"id\":\"i\"}\n".repeat(101));
+    let output = daypass(server.directory.path(), &["audit", "search"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 101, "a heading and 100 rows");
+    expect![[r#"
+        the newest 100 are shown; there are more: use `--limit`, or `-o jsonl` for all
+    "#]]
+    .assert_eq(&String::from_utf8(output.stderr).unwrap());
+    assert!(server.asked.join().unwrap().contains("limit=101"));
+}
+
+#[test]
+fn tail_prints_a_line_a_request() {
+    let events = ": heartbeat\n\nevent: request\ndata: {\"time\":1795316400000000,\"decision\":\"refuse\",\"status\":403,\"subject\":\"alice\",\"method\":\"GET\",\"path\":\"/v1/a\",\"operation\":\"getA\",\"reason\":\"operation_not_allowed\",\"duration_us\":1234}\n\nevent: other\ndata: {}\n\n";
+    check(
+        &["audit", "tail"],
+        200,
+        events,
+        &expect![[r#"
+        GET /api/v1/journal/stream
+        exit 1
+        -- stdout
+        2026-11-22T03:00:00.000000Z refuse 403 alice GET /v1/a getA operation_not_allowed 1.2 ms
+        -- stderr
+        following requests; Ctrl-C ends
+        the server ended the stream
+    "#]],
+    );
+    check(
+        &["audit", "tail", "-o", "jsonl", "-q"],
+        200,
+        events,
+        &expect![[r#"
+        GET /api/v1/journal/stream
+        exit 1
+        -- stdout
+        {"time":1795316400000000,"decision":"refuse","status":403,"subject":"alice","method":"GET","path":"/v1/a","operation":"getA","reason":"operation_not_allowed","duration_us":1234}
+        -- stderr
+        the server ended the stream
+    "#]],
+    );
+}
+
+#[test]
+fn explain_prints_sentences() {
+    let id = "01930000-0000-7000-8000-000000000000";
+    let answer = r#"{"id":"x","decision":"refuse","why":["alice asked.","No rule allows it."],"row":{}}"#;
+    check(
+        &["explain", id],
+        200,
+        answer,
+        &expect![[r#"
+        GET /api/v1/explain/01930000-0000-7000-8000-000000000000
+        exit 0
+        -- stdout
+        alice asked.
+        No rule allows it.
+    "#]],
+    );
+    check(
+        &["explain", id, "-o", "json"],
+        200,
+        answer,
+        &expect![[r#"
+        GET /api/v1/explain/01930000-0000-7000-8000-000000000000
+        exit 0
+        -- stdout
+        {"decision":"refuse","id":"x","row":{},"why":["alice asked.","No rule allows it."]}
+    "#]],
+    );
+}
+
+#[test]
+fn status_is_told_in_words_and_in_data() {
+    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
+    check(
+        &["status"],
+        200,
+        answer,
+        &expect![[r#"
+        GET /api/v1/status
+        exit 0
+        -- stdout
+        ready          no
+        why not        journal
+        journal        10 entries, 3 ms behind
+        journal error  disk full
+        view           revision 7, 12 ms old
+        fail open      0 min
+        node           n1 at revision 7, since 2026-11-22T03:00:00Z
+    "#]],
+    );
+    check(
+        &["status", "-o", "json"],
+        200,
+        answer,
+        &expect![[r#"
+        GET /api/v1/status
+        exit 0
+        -- stdout
+        {"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"ready":false,"view":{"age_ms":12,"revision":7},"why":["journal"]}
+    "#]],
+    );
+}
+
+#[test]
+fn what_the_server_refuses_has_its_own_exit_code() {
+    let problem = |code: &str| {
+        format!(
+            r#"{{"type":"about:blank","title":"No","status":1,"detail":"it says no","code":"{code}","next":"do this"}}"#
+        )
+    };
+    for (status, code, exit) in [
+        (401, "unauthenticated", 3),
+        (403, "not_allowed", 3),
+        (404, "not_found", 4),
+        (400, "invalid", 2),
+        (409, "exists", 1),
+        (409, "ambiguous", 1),
+        (503, "ledger_unavailable", 1),
+        (429, "too_many", 1),
+    ] {
+        let server = Server::answering(status, &problem(code));
+        let output = daypass(server.directory.path(), &["whoami"]);
+        assert_eq!(output.status.code(), Some(exit), "{code}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "it says no\nnext: do this\n");
+        server.asked.join().unwrap();
+    }
+    check(
+        &["whoami"],
+        500,
+        "not JSON",
+        &expect![[r#"
+        GET /api/v1/whoami
+        exit 1
+        -- stderr
+        the server answered 500
+    "#]],
+    );
+    check(
+        &["whoami"],
+        200,
+        "not JSON",
+        &expect![[r#"
+        GET /api/v1/whoami
+        exit 1
+        -- stderr
+        the server's answer cannot be understood: expected ident at line 1 column 2
+    "#]],
+    );
+    check(
+        &["whoami"],
+        302,
+        "",
+        &expect![[r#"
+        GET /api/v1/whoami
+        exit 1
+        -- stderr
+        the server answered 302
+    "#]],
+    );
+}

@@ -1,0 +1,38 @@
+//! What `--help` says, for every verb.
+
+use std::process::Command;
+
+use expect_test::expect_file;
+
+/// Every command, each with the words that lead to it.
+fn commands(command: &clap::Command, words: &[String], found: &mut Vec<Vec<String>>) {
+    found.push(words.to_vec());
+    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        let words: Vec<_> = words.iter().cloned().chain([verb.get_name().to_owned()]).collect();
+        commands(verb, &words, found);
+    }
+}
+
+#[test]
+fn every_verb_explains_itself_and_ends_with_examples() {
+    let mut found = Vec::new();
+    commands(&daypass::cli::command(), &[], &mut found);
+    assert!(found.len() > 25, "{} commands", found.len());
+    for words in found {
+        let output = Command::new(env!("CARGO_BIN_EXE_daypass"))
+            .args(&words)
+            .arg("--help")
+            .env("NO_COLOR", "1")
+            .env("DAYPASS_URL", "http://not-shown.example")
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let name = if words.is_empty() { "daypass".to_owned() } else { words.join("-") };
+        assert_eq!(output.status.code(), Some(0), "{name}");
+        let examples = text.split_once("\nExamples:\n").expect("examples").1;
+        let shown = format!("daypass {}", words.first().map_or("", String::as_str));
+        assert!(examples.contains(shown.trim()), "{name}");
+        let file = format!("./help/{name}.txt");
+        expect_file![file].assert_eq(&text);
+    }
+}

@@ -1,0 +1,419 @@
+//! A whole world: upstreams, a node with its console, a directory, and time, all on port 0.
+//!
+//! Every world ends with [`World::finish`], which holds the oracle against all that was seen; one that is dropped
+//! before fails its test.
+//! Not here: what people ask of the console (see `console`), what the oracle says (see `oracle`).
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::{Clock as _, Revision};
+use daypass::config::{Config, Environment, Loaded, Source};
+use daypass::node::run::JournalParts;
+use daypass::node::{Node, Parts};
+use journal::{Filter, Order, Reader, RequestRow, Writable};
+use tempfile::TempDir;
+use tokio::net::TcpSocket;
+
+use crate::client::{Answer, Ask, Book, Conn};
+use crate::disk::{Fault, FaultyDisk};
+use crate::h2c::H2;
+use crate::oracle::{Evidence, Holding};
+use crate::setup::{Pace, Places, Setup, UPSTREAM_KEY};
+use crate::time::{Random, TestClock, eventually};
+use crate::upstream::Upstream;
+use crate::{logs, oracle};
+
+/// How long open exchanges may go on when a node is stopped.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A running Daypass with everything around it.
+pub struct World {
+    root: TempDir,
+    data: PathBuf,
+    setup: Setup,
+    clock: Arc<TestClock>,
+    entropy: Arc<Random>,
+    disk: FaultyDisk,
+    book: Book,
+    upstream: Upstream,
+    h2c: Upstream,
+    nobody: TcpSocket,
+    node: Option<Node>,
+    crashes: u64,
+    policies: Vec<(u64, crate::reference::Policy)>,
+    pub(crate) issued: RefCell<Issued>,
+    finished: Cell<Finished>,
+}
+
+/// Whether the oracle was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finished {
+    Yes,
+    No,
+}
+
+/// What the console gave out and said.
+#[derive(Debug, Default)]
+pub(crate) struct Issued {
+    pub(crate) secrets: Vec<String>,
+    pub(crate) holdings: BTreeMap<String, Holding>,
+    pub(crate) sessions: BTreeMap<String, String>,
+    pub(crate) texts: Vec<(String, Vec<u8>)>,
+}
+
+impl World {
+    /// The world that [`Setup::default`] describes.
+    ///
+    /// # Panics
+    /// It does not come up.
+    pub async fn start() -> Self {
+        Self::of(Setup::default()).await
+    }
+
+    /// A world as described.
+    ///
+    /// # Panics
+    /// It does not come up.
+    pub async fn of(setup: Setup) -> Self {
+        logs::keep();
+        let nobody = TcpSocket::new_v4().unwrap();
+        // Bound and not listening: connections are refused, and nobody else takes the port.
+        nobody.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let clock = match setup.pace {
+            Pace::Held => TestClock::held(),
+            Pace::Running => TestClock::running(),
+        };
+        let disk = FaultyDisk::default();
+        disk.set(setup.fault);
+        let mut world = Self {
+            data: root.path().join("data"),
+            root,
+            clock: Arc::new(clock),
+            entropy: Arc::new(Random::seeded(setup.seed)),
+            setup,
+            disk,
+            book: Book::default(),
+            upstream: Upstream::start().await,
+            h2c: Upstream::start_h2c().await,
+            nobody,
+            node: None,
+            crashes: 0,
+            policies: Vec::new(),
+            issued: RefCell::default(),
+            finished: Cell::new(Finished::No),
+        };
+        world.boot().await;
+        world
+    }
+
+    fn places(&self) -> Places {
+        Places {
+            recorder: self.upstream.address(),
+            h2c: self.h2c.address(),
+            nobody: self.nobody.local_addr().unwrap(),
+        }
+    }
+
+    /// The configuration of a setup, as the binary reads it.
+    fn load(&self, setup: &Setup) -> Result<Loaded, String> {
+        let (text, contracts) = setup.files(self.places());
+        for (name, contract) in contracts {
+            std::fs::write(self.root.path().join(name), contract).unwrap();
+        }
+        let source = Source { path: "daypass.yaml".into(), text: text.into() };
+        let environment = Environment::of([("UPSTREAM_KEY", UPSTREAM_KEY)]);
+        Config::resolve(source, self.root.path(), &environment).map_err(|error| error.to_string())
+    }
+
+    async fn boot(&mut self) {
+        let settings = self.load(&self.setup).unwrap_or_else(|error| panic!("{error}")).settings;
+        let parts = Parts {
+            data: self.data.clone(),
+            proxy: settings.proxy,
+            console: settings.console,
+            cores: self.setup.cores,
+            journal: JournalParts {
+                durability: self.setup.durability,
+                disk: Some(Arc::new(self.disk.clone())),
+            },
+            plans: daypass::serve::plans(settings.forwards).unwrap(),
+            policy: settings.policy,
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+        };
+        let node = Node::start(parts).await.unwrap();
+        let revision = node.keeper().head().borrow().number();
+        self.policies.push((revision, self.setup.policy()));
+        self.node = Some(node);
+    }
+
+    /// The running node.
+    ///
+    /// # Panics
+    /// It was stopped.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        self.node.as_ref().expect("a running node")
+    }
+
+    /// The recording upstream.
+    #[must_use]
+    pub const fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// The recording upstream for HTTP/2.
+    #[must_use]
+    pub const fn h2c(&self) -> &Upstream {
+        &self.h2c
+    }
+
+    /// The journal's disk.
+    #[must_use]
+    pub const fn disk(&self) -> &FaultyDisk {
+        &self.disk
+    }
+
+    /// The world's time.
+    #[must_use]
+    pub const fn clock(&self) -> &Arc<TestClock> {
+        &self.clock
+    }
+
+    /// The world's random numbers.
+    #[must_use]
+    pub const fn random(&self) -> &Arc<Random> {
+        &self.entropy
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Moves time ahead, and waits until the node has proven its view anew.
+    ///
+    /// # Panics
+    /// The ledger does not answer.
+    pub async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        // The keeper proves the view after an order when a proof is due; the second order comes after that.
+        for _ in 0..2 {
+            self.node().keeper().read(Revision::ZERO, 1).await.unwrap();
+        }
+    }
+
+    /// A connection to the proxy.
+    pub async fn connect(&self) -> Conn {
+        Conn::connect(self.node().proxy_address(), self.book.clone()).await
+    }
+
+    /// An HTTP/2 connection to the proxy.
+    pub async fn connect_h2(&self) -> H2 {
+        H2::connect(self.node().proxy_address(), self.book.clone()).await
+    }
+
+    /// One request on a connection of its own.
+    pub async fn send(&self, ask: &Ask) -> Answer {
+        self.connect().await.ask(ask).await
+    }
+
+    /// One `GET` with a credential.
+    pub async fn get(&self, credential: &str, target: &str) -> Answer {
+        self.send(&Ask::get(target).bearer(credential)).await
+    }
+
+    /// Every answer to these bytes, until the connection ends.
+    pub async fn raw(&self, bytes: impl AsRef<[u8]>) -> Vec<Answer> {
+        let mut connection = self.connect().await;
+        connection.send(bytes).await;
+        connection.answers().await
+    }
+
+    /// Every row of the journal, oldest first.
+    ///
+    /// # Panics
+    /// The journal cannot be read.
+    #[must_use]
+    pub fn rows(&self) -> Vec<RequestRow> {
+        let reader = Reader::open(self.data.join("journal")).unwrap();
+        reader.rows(&Filter::default(), Order::OldestFirst, None).unwrap()
+    }
+
+    /// The row of an answer, once its outcome is known.
+    ///
+    /// # Panics
+    /// There is none in time.
+    pub async fn row(&self, answer: &Answer) -> RequestRow {
+        let id = answer.id().to_owned();
+        self.row_where(&format!("a row for the answer {answer:?}"), |row| row.id.to_string() == id).await
+    }
+
+    /// The first row with an outcome that fits.
+    ///
+    /// # Panics
+    /// There is none in time.
+    pub async fn row_where(&self, what: &str, fits: impl Fn(&RequestRow) -> bool) -> RequestRow {
+        let find = async || self.rows().into_iter().find(|row| row.outcome.is_some() && fits(row));
+        eventually(what, find).await
+    }
+
+    /// Waits until everything that can be recorded can be recorded.
+    ///
+    /// # Panics
+    /// The disk still fails after [`crate::PATIENCE`].
+    pub async fn journal_recovers(&self) {
+        let becoming = self.node().journal().becomes(Writable::Yes);
+        tokio::time::timeout(crate::PATIENCE, becoming).await.expect("a journal that can be written");
+    }
+
+    /// Puts another setup in force without a restart.
+    ///
+    /// # Errors
+    /// What is wrong with it; all stays as it was.
+    ///
+    /// # Panics
+    /// The ledger does not take it.
+    pub async fn reload(&mut self, setup: Setup) -> Result<Revision, String> {
+        let settings = self.load(&setup)?.settings;
+        let plans = daypass::serve::plans(settings.forwards).unwrap();
+        let revision = self.node().reload(settings.policy, plans).await.unwrap();
+        self.policies.push((revision.number(), setup.policy()));
+        self.setup = setup;
+        Ok(revision)
+    }
+
+    /// Stops the node in order, and starts it again on the same directory.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.boot().await;
+    }
+
+    /// Stops the node in order.
+    pub async fn stop(&mut self) {
+        if let Some(node) = self.node.take() {
+            node.stop(DRAIN).await;
+        }
+    }
+
+    /// Goes on from the files as they are at this instant, as after `kill -9`: whatever the node would still have
+    /// written is lost.
+    ///
+    /// # Panics
+    /// The files cannot be copied.
+    pub async fn crash(&mut self) {
+        self.crashes += 1;
+        let found = self.root.path().join(format!("data-{}", self.crashes));
+        copy(&self.data, &found);
+        if let Some(node) = self.node.take() {
+            node.stop(Duration::ZERO).await;
+        }
+        self.data = found;
+        self.boot().await;
+    }
+
+    /// Ends the world and holds the oracle against all that was seen.
+    ///
+    /// # Panics
+    /// The oracle found something.
+    pub async fn finish(mut self) {
+        let violations = oracle::judge(&self.gather().await);
+        self.finished.set(Finished::Yes);
+        assert!(violations.is_empty(), "the oracle says no:\n{}", violations.join("\n"));
+    }
+
+    /// Ends the node, and collects what the oracle judges.
+    pub(crate) async fn gather(&mut self) -> Evidence {
+        let mut leaks = Vec::new();
+        if self.node.is_some() {
+            self.disk.set(Fault::None);
+            self.journal_recovers().await;
+            self.send(&Ask::get("/orders/v1/health")).await;
+            leaks = oracle::leaks(self.node()).await;
+            let metrics = self.metrics().await;
+            self.issued.get_mut().texts.push(("metrics".to_owned(), metrics.into_bytes()));
+            self.stop().await;
+        }
+        let issued = self.issued.get_mut();
+        let mut texts = std::mem::take(&mut issued.texts);
+        texts.push(("logs".to_owned(), logs::kept()));
+        texts.extend(files(&self.data));
+        self.finished.set(Finished::Yes);
+        Evidence {
+            policies: self.policies.clone(),
+            holdings: self.issued.get_mut().holdings.clone(),
+            seen: self.upstream.seen().into_iter().chain(self.h2c.seen()).collect(),
+            rows: self.rows(),
+            answers: self.book.answers(),
+            secrets: self.issued.get_mut().secrets.clone(),
+            texts,
+            leaks,
+            crashes: self.crashes,
+        }
+    }
+
+    /// The numbers that the console shows to monitoring.
+    ///
+    /// # Panics
+    /// The console does not answer.
+    pub async fn metrics(&self) -> String {
+        let stream = tokio::net::TcpStream::connect(self.node().console_address()).await.unwrap();
+        let answer = Conn::unkept(stream).ask(&Ask::get("/metrics")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text()
+    }
+
+    /// Microseconds since the world began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.clock.now().since(crate::time::START)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A fault that holds the journal's thread would outlive the test.
+        self.disk.set(Fault::None);
+        if self.finished.get() == Finished::No && !std::thread::panicking() {
+            panic!("the world was dropped without `finish`: the oracle was not asked");
+        }
+    }
+}
+
+/// Copies what a process that starts later would find; locks and sockets are not copied.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, name) = (entry.path(), entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy(&path, &to.join(name));
+        } else if kind.is_file() && name != "lock" {
+            std::fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// Every file below a directory.
+fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(files(&entry.path()));
+        } else if kind.is_file() {
+            let path = entry.path();
+            found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+        }
+    }
+    found
+}

@@ -7,8 +7,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
+use crate::hash::sha256;
 use crate::id::{KeyId, SessionId, TokenId};
 use crate::secret::Secret;
 
@@ -74,7 +74,7 @@ impl Digest {
     /// The digest of a credential's text.
     #[must_use]
     pub fn of(credential: &[u8]) -> Self {
-        Self(Sha256::digest(credential).into())
+        Self(sha256(&[credential]))
     }
 
     /// Its bytes.

@@ -33,11 +33,13 @@ const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const DIGITS: usize = 26;
 
 fn write_crockford(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let digit = |place: usize| {
-        let shift = (DIGITS - 1 - place) * 5;
-        CROCKFORD.get((value >> shift) as usize & 31).copied().unwrap_or(b'0') as char
-    };
-    (0..DIGITS).try_for_each(|place| fmt::Write::write_char(f, digit(place)))
+    let mut digits = [b'0'; DIGITS];
+    let mut rest = value;
+    for digit in digits.iter_mut().rev() {
+        *digit = CROCKFORD.get((rest & 31) as usize).copied().unwrap_or(b'0');
+        rest >>= 5;
+    }
+    f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
 }
 
 fn parse_crockford(text: &str) -> Option<u128> {

@@ -12,6 +12,7 @@ pub mod authorize;
 pub mod canonical;
 pub mod contract;
 pub mod credential;
+pub mod hash;
 pub mod id;
 pub mod limit;
 pub mod operation;

@@ -124,7 +124,8 @@ pub enum Change {
         subject: Option<SubjectId>,
         /// The grants that were in force, and end.
         grants: Vec<GrantId>,
-        /// The tokens that end by themselves; those of ended grants end with them and are not listed.
+        /// The tokens that end: the one named, or those of the user named. Others end with their grants and
+        /// are not listed, so that revoking everything stays one short event.
         tokens: Vec<TokenId>,
         /// The keys that end.
         keys: Vec<KeyId>,

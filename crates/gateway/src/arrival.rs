@@ -2,21 +2,22 @@
 //!
 //! A [`Head`] borrows strings and bytes only, so that any codec can feed it.
 
-use std::net::IpAddr;
-
 use access::arrival::{Arrival, BodyLength, Shown};
 use access::canonical::Target;
 use access::operation::Method;
 use access::{Reason, Refused, RequestId, Timestamp, credential};
 
 use crate::bounds::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
+use crate::peer::Peer;
+use crate::trace::TraceId;
 
 /// The parts of a request's head, as parsed and not yet judged.
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
     pub(crate) id: RequestId,
     pub(crate) at: Timestamp,
-    pub(crate) client: IpAddr,
+    pub(crate) peer: &'a Peer,
+    pub(crate) trace: TraceId,
     pub(crate) method: &'a str,
     /// The authority of the request target (absolute form, or HTTP/2's `:authority`).
     pub(crate) authority: Option<&'a str>,
@@ -135,7 +136,7 @@ pub(crate) fn arrive<'a>(head: &Head<'a>) -> Result<Arrival<'a>, Refused> {
     Ok(Arrival {
         id: head.id,
         at: head.at,
-        client: head.client,
+        client: head.peer.ip,
         method,
         host: host(head)?,
         target: target(head)?,
@@ -302,7 +303,8 @@ mod tests {
         let head = Head {
             id: RequestId::from_bytes([0; 16]),
             at: Timestamp::EPOCH,
-            client: IpAddr::from([127, 0, 0, 1]),
+            peer: &Peer::new([127, 0, 0, 1].into()),
+            trace: TraceId::new(),
             method: "GET",
             authority: None,
             path,

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,10 +18,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::arrival::{Fields, Head};
 use crate::forward::{Passed, forward};
 use crate::gateway::Acknowledgements;
+use crate::peer::Peer;
 use crate::pipeline::Pipeline;
-use crate::record::trace_id;
 use crate::respond::{Answer, Names, problem};
 use crate::streams::Streams;
+use crate::trace::{trace_id, traceparent};
 use crate::upgrade::upgrade;
 use crate::upstream::Pool;
 
@@ -91,13 +91,13 @@ impl Core {
     /// Answers one request. Never fails: a refusal is an answer too.
     pub(crate) async fn answer(
         self: Rc<Self>,
-        client: IpAddr,
+        peer: Rc<Peer>,
         request: Request<Incoming>,
     ) -> Result<Response<Answer>, Infallible> {
         let (id, at) = self.fresh_id();
         let (mut parts, incoming) = request.into_parts();
         let switch = parts.extensions.remove::<OnUpgrade>();
-        let head = head_of(&parts, &incoming, id, at, client);
+        let head = head_of(&parts, &incoming, id, at, &peer);
         match self.pipeline.admit(&head).await {
             Err(refused) => {
                 let receipt = self.pipeline.refuse(&head, &refused).await;
@@ -106,7 +106,7 @@ impl Core {
             }
             Ok(admitted) => {
                 let (websocket, traceparent) = (head.asks_for_websocket(), self.traceparent(&head));
-                let passed = pass_on(parts, incoming, id, client, traceparent);
+                let passed = pass_on(parts, incoming, id, peer.clone(), traceparent);
                 match websocket {
                     true => Ok(upgrade(&self, admitted, passed, switch).await),
                     false => Ok(forward(&self, admitted, passed).await),
@@ -115,13 +115,10 @@ impl Core {
         }
     }
 
-    /// The trace of the request, with this hop as the parent (W3C Trace Context, section 3.2).
+    /// The trace of the request, with this hop as the parent.
     fn traceparent(&self, head: &Head<'_>) -> HeaderValue {
         let parent = self.random.borrow_mut().u64(1..);
-        let mut text = arrayvec::ArrayString::<64>::new();
-        let written =
-            std::fmt::Write::write_fmt(&mut text, format_args!("00-{}-{parent:016x}-01", trace_id(head)));
-        let value = written.ok().and_then(|()| HeaderValue::from_str(&text).ok());
+        let value = HeaderValue::from_str(&traceparent(&head.trace, parent));
         value.unwrap_or(HeaderValue::from_static(""))
     }
 
@@ -160,23 +157,25 @@ fn head_of<'p>(
     incoming: &Incoming,
     id: RequestId,
     at: access::Timestamp,
-    client: IpAddr,
+    peer: &'p Peer,
 ) -> Head<'p> {
     let body = match (incoming.is_end_stream(), incoming.size_hint().exact()) {
         (true, _) | (_, Some(0)) => BodyLength::None,
         (false, Some(bytes)) => BodyLength::Known(bytes),
         (false, None) => BodyLength::Unknown,
     };
+    let fields = Fields::read(parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
     Head {
         id,
         at,
-        client,
+        peer,
+        trace: trace_id(fields.traceparent.text(), id),
         method: parts.method.as_str(),
         authority: parts.uri.authority().map(http::uri::Authority::as_str),
         path: parts.uri.path(),
         query: parts.uri.query(),
         body,
-        fields: Fields::read(parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))),
+        fields,
     }
 }
 
@@ -184,7 +183,7 @@ fn pass_on(
     parts: Parts,
     incoming: Incoming,
     id: RequestId,
-    client: IpAddr,
+    peer: Rc<Peer>,
     traceparent: HeaderValue,
 ) -> Passed {
     Passed {
@@ -193,7 +192,7 @@ fn pass_on(
         method: parts.method,
         fields: parts.headers,
         traceparent,
-        client,
+        peer,
         incoming,
     }
 }

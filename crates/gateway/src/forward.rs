@@ -21,6 +21,7 @@ use crate::bounds::ANSWER_IDLE_TIME_MAX;
 use crate::core::Core;
 use crate::headers::{self, Added};
 use crate::limits::Slot;
+use crate::peer::Peer;
 use crate::picture::Upstream;
 use crate::record::{Admitted, Entry};
 use crate::respond::{Answer, Names, problem, status};
@@ -35,13 +36,13 @@ pub(crate) struct Passed {
     pub(crate) method: Method,
     pub(crate) fields: HeaderMap,
     pub(crate) traceparent: HeaderValue,
-    pub(crate) client: std::net::IpAddr,
+    pub(crate) peer: Rc<Peer>,
     pub(crate) incoming: Incoming,
 }
 
 /// Sends an admitted request upstream and answers with what comes back.
 pub(crate) async fn forward(core: &Rc<Core>, mut admitted: Admitted, passed: Passed) -> Response<Answer> {
-    let Passed { id, version, method, fields, traceparent, client, incoming } = passed;
+    let Passed { id, version, method, fields, traceparent, peer, incoming } = passed;
     let (upload, progress) = Upload::new(incoming, admitted.body_bytes_max);
     admitted.entry.progress = Some(progress.clone());
     let names = Names { id, node: core.node(), receipt: Some(admitted.entry.receipt()) };
@@ -55,7 +56,7 @@ pub(crate) async fn forward(core: &Rc<Core>, mut admitted: Admitted, passed: Pas
     let mut used = None;
     let sending = core.pool.send(forward, upload, |upstream, upload| {
         used = Some(upstream.authority.as_str().into());
-        let added = added(&admitted, &traceparent, names.request_id(), client);
+        let added = added(&admitted, &traceparent, names.request_id(), &peer);
         let fields = headers::for_upstream(&fields, added, forward, upstream);
         build(&admitted, upstream, method.clone(), fields, upload)
     });
@@ -96,14 +97,14 @@ pub(crate) fn added<'a>(
     admitted: &'a Admitted,
     traceparent: &HeaderValue,
     request_id: HeaderValue,
-    client: std::net::IpAddr,
+    peer: &'a Peer,
 ) -> Added<'a> {
     Added {
         subject: admitted.subject.clone(),
         grant: admitted.grant.clone(),
         request_id,
         traceparent: traceparent.clone(),
-        client,
+        peer,
         host: &admitted.host,
         host_routed: admitted.host_routed,
     }

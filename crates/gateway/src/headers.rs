@@ -5,6 +5,7 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::peer::Peer;
 use crate::picture::{Forward, Upstream};
 
 /// What the proxy says of a request to its upstream.
@@ -14,7 +15,7 @@ pub(crate) struct Added<'a> {
     pub(crate) grant: Option<HeaderValue>,
     pub(crate) request_id: HeaderValue,
     pub(crate) traceparent: HeaderValue,
-    pub(crate) client: std::net::IpAddr,
+    pub(crate) peer: &'a Peer,
     /// The host the client asked for.
     pub(crate) host: &'a str,
     /// Whether the API is told by that host.
@@ -94,21 +95,13 @@ fn add(fields: &mut HeaderMap, added: Added<'_>, upstream: &Upstream) {
     insert_text(fields, header::HOST, host);
     insert_text(fields, X_FORWARDED_HOST.clone(), added.host);
     fields.insert(X_FORWARDED_PROTO.clone(), HeaderValue::from_static("http"));
-    let mut text = arrayvec::ArrayString::<512>::new();
-    if std::fmt::Write::write_fmt(&mut text, format_args!("{}", added.client)).is_ok() {
-        insert_text(fields, X_FORWARDED_FOR.clone(), &text);
+    fields.insert(X_FORWARDED_FOR.clone(), added.peer.forwarded_for.clone());
+    let mut text = arrayvec::ArrayString::<384>::new();
+    // At most 64 + 7 + 255 + 12 characters: all fit.
+    for part in [&*added.peer.forwarded, ";host=\"", added.host, "\";proto=http"] {
+        let _ = text.try_push_str(part);
     }
-    text.clear();
-    let node = match added.client {
-        std::net::IpAddr::V4(client) => std::fmt::Write::write_fmt(&mut text, format_args!("for={client}")),
-        std::net::IpAddr::V6(client) => {
-            std::fmt::Write::write_fmt(&mut text, format_args!("for=\"[{client}]\""))
-        }
-    };
-    let rest = std::fmt::Write::write_fmt(&mut text, format_args!(";host=\"{}\";proto=http", added.host));
-    if node.is_ok() && rest.is_ok() {
-        insert_text(fields, header::FORWARDED, &text);
-    }
+    insert_text(fields, header::FORWARDED, &text);
     fields.insert(DAYPASS_SUBJECT.clone(), added.subject);
     if let Some(grant) = added.grant {
         fields.insert(DAYPASS_GRANT.clone(), grant);

@@ -20,10 +20,12 @@ mod forward;
 mod headers;
 mod limits;
 mod listen;
+mod peer;
 mod pipeline;
 mod record;
 mod respond;
 mod streams;
+mod trace;
 mod upgrade;
 mod upstream;
 

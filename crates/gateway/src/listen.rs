@@ -2,7 +2,7 @@
 //!
 //! HTTP/1.1 and HTTP/2 (by prior knowledge) share one port. What the codec itself refuses is recorded too.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ use crate::bounds::{
     H2_RESETS_PENDING_MAX, H2_STREAMS_MAX, HEAD_TIME_MAX,
 };
 use crate::core::{Core, LocalExecutor, Phase, draining};
+use crate::peer::Peer;
+use crate::trace::trace_id;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1_024;
@@ -56,7 +58,7 @@ pub(crate) async fn serve(core: Rc<Core>, listener: TcpListener, phase: watch::R
             Ok((stream, peer)) if Rc::strong_count(&open) <= CONNECTIONS_PER_CORE_MAX => {
                 let (core, phase, open) = (core.clone(), phase.clone(), open.clone());
                 tokio::task::spawn_local(async move {
-                    connection(&core, stream, peer.ip(), phase).await;
+                    connection(&core, stream, Rc::new(Peer::new(peer.ip())), phase).await;
                     drop(open);
                 });
             }
@@ -70,13 +72,13 @@ pub(crate) async fn serve(core: Rc<Core>, listener: TcpListener, phase: watch::R
     }
 }
 
-async fn connection(core: &Rc<Core>, stream: TcpStream, client: IpAddr, phase: watch::Receiver<Phase>) {
+async fn connection(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, phase: watch::Receiver<Phase>) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
     match tokio::time::timeout(HEAD_TIME_MAX, spoken(&stream)).await {
-        Ok(Ok(Spoken::Http1)) => http1(core, stream, client, phase).await,
-        Ok(Ok(Spoken::Http2)) => http2(core, stream, client, phase).await,
+        Ok(Ok(Spoken::Http1)) => http1(core, stream, peer, phase).await,
+        Ok(Ok(Spoken::Http2)) => http2(core, stream, peer, phase).await,
         // Nothing was said: there is nothing to answer.
         Ok(Err(_)) | Err(_) => {}
     }
@@ -108,14 +110,14 @@ async fn spoken(stream: &TcpStream) -> std::io::Result<Spoken> {
     }
 }
 
-async fn http1(core: &Rc<Core>, stream: TcpStream, client: IpAddr, mut phase: watch::Receiver<Phase>) {
+async fn http1(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, mut phase: watch::Receiver<Phase>) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_headers(CODEC_HEADERS_MAX)
         .max_header_size(CODEC_HEAD_BYTES_MAX);
-    let service = service_fn(|request| core.clone().answer(client, request));
+    let service = service_fn(|request| core.clone().answer(peer.clone(), request));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -125,11 +127,11 @@ async fn http1(core: &Rc<Core>, stream: TcpStream, client: IpAddr, mut phase: wa
         }
     };
     if let Err(error) = ended {
-        record_codec_refusal(core, client, &error).await;
+        record_codec_refusal(core, &peer, &error).await;
     }
 }
 
-async fn http2(core: &Rc<Core>, stream: TcpStream, client: IpAddr, mut phase: watch::Receiver<Phase>) {
+async fn http2(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, mut phase: watch::Receiver<Phase>) {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())
@@ -138,7 +140,7 @@ async fn http2(core: &Rc<Core>, stream: TcpStream, client: IpAddr, mut phase: wa
         .max_pending_accept_reset_streams(H2_RESETS_PENDING_MAX)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));
-    let service = service_fn(|request| core.clone().answer(client, request));
+    let service = service_fn(|request| core.clone().answer(peer.clone(), request));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -153,7 +155,7 @@ async fn http2(core: &Rc<Core>, stream: TcpStream, client: IpAddr, mut phase: wa
 }
 
 /// What the codec answered by itself has a row too, with as much as is known: who, when and why.
-async fn record_codec_refusal(core: &Rc<Core>, client: IpAddr, error: &hyper::Error) {
+async fn record_codec_refusal(core: &Rc<Core>, peer: &Peer, error: &hyper::Error) {
     if !error.is_parse() {
         return;
     }
@@ -162,7 +164,8 @@ async fn record_codec_refusal(core: &Rc<Core>, client: IpAddr, error: &hyper::Er
     let head = Head {
         id,
         at,
-        client,
+        peer,
+        trace: trace_id(None, id),
         method: "?",
         authority: None,
         path: "?",

@@ -66,10 +66,9 @@ pub(crate) async fn record_intent(
     let (holder, arrival) = (authorized.holder(), authorized.arrival());
     let (api, forward) =
         authorized.api().zip(picture.forward(authorized.api_index())).ok_or_else(unrecorded)?;
-    let (credential, client) = (id_text(holder.credential), id_text(arrival.client));
+    let credential = id_text(holder.credential);
     let grant = holder.grant.map(|grant| id_text(grant.id));
     let query = arrival.target.query().map(recordable_query);
-    let trace = id_text(trace_id(head));
     let request = Request {
         id: arrival.id,
         time: arrival.at,
@@ -85,11 +84,11 @@ pub(crate) async fn record_intent(
         grant_id: grant.as_deref(),
         role: Some(authorized.role().as_str()),
         incident: holder.grant.and_then(|grant| grant.incident.as_ref()).map(|incident| incident.as_str()),
-        client_ip: &client,
+        client_ip: &head.peer.text,
         user_agent: user_agent(head),
         rule: Some(authorized.rule()),
         revision: picture.view.revision,
-        trace_id: Some(&trace),
+        trace_id: Some(&head.trace),
         observed: None,
     };
     let open = pipeline.lane.open(&request).await.map_err(|_| unrecorded())?;
@@ -139,9 +138,8 @@ pub(crate) async fn record_refusal(
 ) -> Option<Receipt> {
     let Known { api, operation, subject, credential, grant, role, incident, rule } = &*refused.known;
     let (path, query) = (recorded_path(picture, head, api.is_some()), head.query.map(recordable_query));
-    let (credential, client) = (credential.map(id_text), id_text(head.client));
+    let credential = credential.map(id_text);
     let grant = grant.map(id_text);
-    let trace = id_text(trace_id(head));
     let request = Request {
         id: head.id,
         time: head.at,
@@ -157,11 +155,11 @@ pub(crate) async fn record_refusal(
         grant_id: grant.as_deref(),
         role: role.as_ref().map(|role| role.as_str()),
         incident: incident.as_ref().map(|incident| incident.as_str()),
-        client_ip: &client,
+        client_ip: &head.peer.text,
         user_agent: user_agent(head),
         rule: rule.as_deref(),
         revision: picture.view.revision,
-        trace_id: Some(&trace),
+        trace_id: Some(&head.trace),
         observed: None,
     };
     let status = respond::status(refused.reason).as_u16();
@@ -190,36 +188,6 @@ fn clean(text: &str) -> Option<&str> {
 fn user_agent<'a>(head: &Head<'a>) -> Option<&'a str> {
     let text = head.fields.user_agent.text()?;
     text.get(..text.len().min(USER_AGENT_BYTES_MAX))
-}
-
-/// The W3C trace id of the caller, else the request's own id.
-pub(crate) fn trace_id<'h>(head: &'h Head<'_>) -> TraceId<'h> {
-    let sent = head.fields.traceparent.text().and_then(|text| {
-        let mut parts = text.split('-');
-        let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let hex = |text: &str, digits: usize| {
-            text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        };
-        let valid = version == "00" && parts.next().is_none() && hex(parent, 16) && hex(flags, 2);
-        (valid && hex(trace, 32) && trace.bytes().any(|byte| byte != b'0')).then_some(trace)
-    });
-    sent.map_or(TraceId::Own(head.id), TraceId::Sent)
-}
-
-/// A trace id, in 32 hexadecimal digits.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum TraceId<'h> {
-    Sent(&'h str),
-    Own(access::RequestId),
-}
-
-impl std::fmt::Display for TraceId<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sent(text) => f.write_str(text),
-            Self::Own(id) => id.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}")),
-        }
-    }
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -74,7 +74,7 @@ async fn handshake(
     names: Names<'_>,
 ) -> Option<(Box<str>, Response<hyper::body::Incoming>)> {
     let forward = admitted.picture.forward(admitted.api)?;
-    let Passed { method, fields, traceparent, client, incoming, .. } = passed;
+    let Passed { method, fields, traceparent, peer, incoming, .. } = passed;
     let (upload, _) = Upload::new(incoming, 0);
     for upstream in &forward.upstreams {
         let Some(stream) = connect(upstream).await else {
@@ -82,7 +82,7 @@ async fn handshake(
         };
         let (mut sender, connection) = http1_settings().handshake(TokioIo::new(stream)).await.ok()?;
         tokio::task::spawn_local(connection.with_upgrades());
-        let added = added(admitted, &traceparent, names.request_id(), client);
+        let added = added(admitted, &traceparent, names.request_id(), &peer);
         let mut sent = headers::for_upstream(&fields, added, forward, upstream);
         ask_to_switch(&mut sent);
         let request = build(admitted, upstream, method, sent, upload)?;

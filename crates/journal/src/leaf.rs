@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
+use access::hash::sha256;
 
 /// The hash of one leaf: SHA-256 over `0x00` and the record's bytes (RFC 6962, section 2.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,7 +15,7 @@ impl LeafHash {
     /// The hash of a record's bytes.
     #[must_use]
     pub fn of(payload: &[u8]) -> Self {
-        Self(Sha256::new().chain_update([0]).chain_update(payload).finalize().into())
+        Self(sha256(&[&[0], payload]))
     }
 
     /// From its 32 bytes.

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use access::Revision;
-use sha2::{Digest as _, Sha256};
+use access::hash::sha256;
 
 /// The hash of an event in its place.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,11 +80,8 @@ impl Link {
     #[must_use]
     pub fn next(&self, payload: &[u8]) -> Self {
         let revision = self.revision.next();
-        let mut hasher = Sha256::new();
-        hasher.update(self.hash.0);
-        hasher.update(revision.number().to_be_bytes());
-        hasher.update(payload);
-        Self { revision, hash: Hash(hasher.finalize().into()) }
+        let hash = sha256(&[&self.hash.0, &revision.number().to_be_bytes(), payload]);
+        Self { revision, hash: Hash(hash) }
     }
 
     /// The place after one more event, if what is stored of it continues the chain.
@@ -112,7 +109,7 @@ mod tests {
         let mut bytes = vec![0; 32];
         bytes.extend(1_u64.to_be_bytes());
         bytes.extend(b"{}");
-        let expected: [u8; 32] = Sha256::digest(&bytes).into();
+        let expected = sha256(&[&bytes]);
         assert_eq!(Link::START.next(b"{}").hash, Hash(expected));
     }
 

@@ -65,6 +65,8 @@ pub struct Seen {
     pub body: Vec<u8>,
     /// The length of its body so far.
     pub body_bytes: u64,
+    /// How much of a large answer was taken from us so far, in bytes.
+    pub sent_bytes: u64,
 }
 
 /// What an upstream keeps, and how it behaves.
@@ -102,6 +104,12 @@ impl Shared {
             seen.body_bytes += bytes.len() as u64;
             let room = BODY_BYTES_KEPT_MAX.saturating_sub(seen.body.len()).min(bytes.len());
             seen.body.extend(bytes.iter().take(room));
+        }
+    }
+
+    fn keep_sent(&self, place: usize, bytes: u64) {
+        if let Some(seen) = self.desk().seen.get_mut(place) {
+            seen.sent_bytes += bytes;
         }
     }
 
@@ -268,7 +276,7 @@ async fn behave(
         }
         Behavior::Huge(bytes) => {
             body.take(wire).await?;
-            huge(wire, id, bytes).await?;
+            huge(wire, id, bytes, body).await?;
         }
         Behavior::Events => {
             let kind = "content-type: text/event-stream\r\n";
@@ -296,7 +304,7 @@ async fn chunked(wire: &mut Wire<TcpStream>, id: &str, chunks: &[&str]) -> io::R
     wire.send(b"0\r\ndaypass-subject: user:trailer\r\n\r\n").await
 }
 
-async fn huge(wire: &mut Wire<TcpStream>, id: &str, bytes: u64) -> io::Result<()> {
+async fn huge(wire: &mut Wire<TcpStream>, id: &str, bytes: u64, body: &Taking<'_>) -> io::Result<()> {
     let head = format!("HTTP/1.1 200 OK\r\nupstream-saw: {id}\r\ncontent-length: {bytes}\r\n\r\n");
     wire.send(head.as_bytes()).await?;
     let piece = [b'x'; PIECE_BYTES];
@@ -305,6 +313,7 @@ async fn huge(wire: &mut Wire<TcpStream>, id: &str, bytes: u64) -> io::Result<()
         let next = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES);
         wire.send(piece.get(..next).unwrap_or_default()).await?;
         left -= next as u64;
+        body.shared.keep_sent(body.place, next as u64);
     }
     Ok(())
 }

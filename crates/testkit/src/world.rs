@@ -16,6 +16,7 @@ use daypass::config::{Config, Environment, Loaded, Source};
 use daypass::node::run::JournalParts;
 use daypass::node::{Node, Parts};
 use journal::{Filter, Order, Reader, RequestRow, Writable};
+use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
@@ -49,6 +50,10 @@ pub struct World {
     pub(crate) issued: RefCell<Issued>,
     finished: Cell<Finished>,
 }
+
+/// The ledger's write lock; released when dropped.
+#[derive(Debug)]
+pub struct LedgerLock(#[expect(dead_code, reason = "it is held, not used")] Connection);
 
 /// Whether the oracle was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,6 +240,18 @@ impl World {
         let mut connection = self.connect().await;
         connection.send(bytes).await;
         connection.answers().await
+    }
+
+    /// Takes the ledger's write lock, as another program could, until the lock is dropped.
+    ///
+    /// # Panics
+    /// Somebody else has it.
+    #[must_use]
+    pub fn lock_ledger(&self) -> LedgerLock {
+        let connection = Connection::open(self.data.join("ledger.sqlite")).unwrap();
+        connection.busy_timeout(crate::PATIENCE).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        LedgerLock(connection)
     }
 
     /// Every row of the journal, oldest first.

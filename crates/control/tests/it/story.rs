@@ -373,8 +373,8 @@ fn a_revocation_reaches_what_its_scope_says() {
             10:06 bob grant stock-viewer --to alice --for 1h: grant_4 until 11:06
             10:06 alice token: token_3 of grant_4 until 11:06
             10:06 local:root session alice: session_2 until 22:06
-            10:07 bob revoke --all: ended grants [grant_4] tokens [token_3] sessions [session_2]
-            10:07 token_3 GET /stock/1: refuse credential_revoked
+            10:07 bob revoke --all: ended grants [grant_4] sessions [session_2]
+            10:07 token_3 GET /stock/1: refuse grant_ended
         "#]],
     );
 }

@@ -1,16 +1,25 @@
 //! The present and randomness, from the system.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use access::{Clock, Timestamp};
 use admin::Entropy;
 
+/// How often the wall clock is looked at, in microseconds: between two looks time passes at the pace of the
+/// monotonic clock.
+const WALL_LOOK_MICROS: i64 = 1_000;
+
 /// The system's clock, which never goes backwards within one process: set back, it goes on from where it was at
-/// the pace of the monotonic clock, so that no grant outlives its time; set ahead, it follows.
+/// the pace of the monotonic clock, so that no grant outlives its time; set ahead, it follows within a
+/// millisecond.
 #[derive(Debug)]
 pub struct SystemClock {
-    wall_at_start: Timestamp,
     start: Instant,
+    /// What is added to the time since the start; never falls.
+    offset_micros: AtomicI64,
+    /// When the wall clock was looked at last, in microseconds since the start.
+    looked_micros: AtomicI64,
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where time comes in")]
@@ -18,19 +27,29 @@ impl SystemClock {
     /// A clock that starts at the wall clock's time.
     #[must_use]
     pub fn start() -> Self {
-        Self { wall_at_start: wall(), start: Instant::now() }
+        Self {
+            start: Instant::now(),
+            offset_micros: AtomicI64::new(wall_micros()),
+            looked_micros: AtomicI64::new(0),
+        }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where time comes in")]
-fn wall() -> Timestamp {
+fn wall_micros() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        self.wall_at_start.plus(self.start.elapsed()).max(wall())
+        let passed = i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let looked = self.looked_micros.load(Ordering::Relaxed);
+        if passed.saturating_sub(looked) >= WALL_LOOK_MICROS {
+            self.looked_micros.fetch_max(passed, Ordering::Relaxed);
+            self.offset_micros.fetch_max(wall_micros().saturating_sub(passed), Ordering::Relaxed);
+        }
+        Timestamp::from_micros(passed.saturating_add(self.offset_micros.load(Ordering::Relaxed)))
     }
 }
 

@@ -92,6 +92,17 @@ pub enum StartError {
     /// The ledger cannot be read, or is not what was appended.
     #[error("cannot start on the ledger")]
     Keeper(#[from] ledger::StartError),
+    /// The journal knows of control events that the ledger has lost: an older copy was put back, and what was
+    /// revoked since would be in force again.
+    #[error(
+        "the ledger ends at revision {ledger}, but the journal has recorded revision {journal}: an older ledger was put back; restore the newest one"
+    )]
+    LedgerBehind {
+        /// Where the ledger ends.
+        ledger: Revision,
+        /// What the journal has recorded.
+        journal: Revision,
+    },
     /// The policy could not be written into the ledger.
     #[error("cannot put the configuration in force")]
     Policy(#[source] ExecuteError),
@@ -148,6 +159,7 @@ impl Node {
         let views = Arc::new(Views::new(empty, VIEW_AGE_MAX));
         let bridge = Arc::new(Bridge::new(views.clone()));
         let keeper = start_keeper(&parts, &bridge)?;
+        refuse_lost_events(&keeper, &recovered)?;
         adopt(&keeper, &bridge, parts.policy, parts.plans).await.map_err(StartError::Policy)?;
         let options = gateway::Options {
             address: parts.proxy,
@@ -368,6 +380,14 @@ fn start_keeper(parts: &Parts, bridge: &Arc<Bridge>) -> Result<Keeper, StartErro
     let path = parts.data.join("ledger.sqlite");
     let ledger = ledger::Sqlite::open(&path).map_err(|source| StartError::Ledger { path, source })?;
     Ok(Keeper::start(ledger, parts.clock.clone(), bridge.clone())?)
+}
+
+fn refuse_lost_events(keeper: &Keeper, recovered: &journal::Recovered) -> Result<(), StartError> {
+    let ledger = *keeper.head().borrow();
+    if ledger < recovered.revision {
+        return Err(StartError::LedgerBehind { ledger, journal: recovered.revision });
+    }
+    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the node stops what it spawns")]

@@ -11,13 +11,13 @@ use tempfile::TempDir;
 use super::cli::{daypass, said};
 
 /// A server behind a socket that answers one request.
-struct Server {
-    directory: TempDir,
-    asked: JoinHandle<String>,
+pub(super) struct Server {
+    pub(super) directory: TempDir,
+    pub(super) asked: JoinHandle<String>,
 }
 
 impl Server {
-    fn answering(status: u16, body: &str) -> Self {
+    pub(super) fn answering(status: u16, body: &str) -> Self {
         let directory = TempDir::new().unwrap();
         fs::create_dir(directory.path().join("daypass-data")).unwrap();
         let listener = UnixListener::bind(directory.path().join("daypass-data/admin.sock")).unwrap();
@@ -55,7 +55,7 @@ fn answer(stream: UnixStream, status: u16, body: &str) -> String {
 }
 
 /// What a verb asks, and what it makes of the answer.
-fn check(arguments: &[&str], status: u16, body: &str, expected: &Expect) {
+pub(super) fn check(arguments: &[&str], status: u16, body: &str, expected: &Expect) {
     let server = Server::answering(status, body);
     let output = daypass(server.directory.path(), arguments);
     let said = said(server.directory.path(), &output);
@@ -317,189 +317,6 @@ fn a_revocation_names_one_thing_and_gives_a_receipt() {
         exit 0
         -- stdout
         {"grants":["grant_1"],"keys":[],"leaf":40,"nodes":[{"acknowledged_ms":2,"node":"n1"}],"revision":12,"slowest_ms":2,"streams":{"grpc":0,"sse":1,"transfer":0,"websocket":0},"tokens":[]}
-    "#]],
-    );
-}
-
-#[test]
-fn the_journal_is_searched_in_the_form_asked_for() {
-    let rows = "{\"id\":\"i1\",\"time\":1795316400000000,\"decision\":\"allow\",\"status\":200,\"subject\":\"alice\",\"method\":\"GET\",\"path\":\"/v1/\\u001b[2J\",\"operation\":\"getOrder\",\"reason\":null}\n{\"id\":\"i2\"}\n";
-    check(
-        &["audit", "search", "--user", "alice", "--path", "/a b"],
-        200,
-        rows,
-        &expect![[r#"
-            GET /api/v1/audit/requests?user=alice&path=%2Fa+b&order=newest&limit=101
-            exit 0
-            -- stdout
-            TIME                         DECISION  STATUS  SUBJECT  METHOD  PATH           OPERATION  REASON  OUTCOME  ID
-            2026-11-22T03:00:00.000000Z  allow     200     alice    GET     /v1/\u{1b}[2J  getOrder   -       -        i1
-            -                            -         -       -        -       -              -          -       -        i2
-        "#]],
-    );
-    check(
-        &["audit", "search", "-o", "json", "--since", "2026-11-22T00:00:00Z"],
-        200,
-        rows,
-        &expect![[r#"
-        GET /api/v1/audit/requests?since=2026-11-22T00%3A00%3A00.000000Z&order=newest
-        exit 0
-        -- stdout
-        [
-        {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null},
-        {"id":"i2"}
-        ]
-    "#]],
-    );
-    check(
-        &["audit", "search", "-o", "jsonl", "--limit", "2"],
-        200,
-        rows,
-        &expect![[r#"
-        GET /api/v1/audit/requests?order=newest&limit=2
-        exit 0
-        -- stdout
-        {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null}
-        {"id":"i2"}
-    "#]],
-    );
-    check(
-        &["audit", "search", "-o", "json"],
-        200,
-        "",
-        &expect![[r#"
-        GET /api/v1/audit/requests?order=newest
-        exit 0
-        -- stdout
-        []
-    "#]],
-    );
-    check(
-        &["audit", "search"],
-        200,
-        "",
-        &expect![[r#"
-        GET /api/v1/audit/requests?order=newest&limit=101
-        exit 0
-        -- stderr
-        no request matches
-    "#]],
-    );
-    check(
-        &["audit", "search", "-o", "jsonl"],
-        200,
-        "{\"id\":",
-        &expect![[r#"
-        GET /api/v1/audit/requests?order=newest
-        exit 1
-        -- stderr
-        the server's answer cannot be understood: EOF while parsing a value at line 1 column 6
-    "#]],
-    );
-}
-
-#[test]
-fn the_table_shows_the_newest_hundred_and_says_so() {
-    let server = Server::answering(200, &"{\"id\":\"i\"}\n".repeat(101));
-    let output = daypass(server.directory.path(), &["audit", "search"]);
-    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 101, "a heading and 100 rows");
-    expect![[r#"
-        the newest 100 are shown; there are more: use `--limit`, or `-o jsonl` for all
-    "#]]
-    .assert_eq(&String::from_utf8(output.stderr).unwrap());
-    assert!(server.asked.join().unwrap().contains("limit=101"));
-}
-
-#[test]
-fn tail_prints_a_line_a_request() {
-    let events = ": heartbeat\n\nevent: request\ndata: {\"time\":1795316400000000,\"decision\":\"refuse\",\"status\":403,\"subject\":\"alice\",\"method\":\"GET\",\"path\":\"/v1/a\",\"operation\":\"getA\",\"reason\":\"operation_not_allowed\",\"duration_us\":1234}\n\nevent: other\ndata: {}\n\n";
-    check(
-        &["audit", "tail"],
-        200,
-        events,
-        &expect![[r#"
-        GET /api/v1/journal/stream
-        exit 1
-        -- stdout
-        2026-11-22T03:00:00.000000Z refuse 403 alice GET /v1/a getA operation_not_allowed 1.2 ms
-        -- stderr
-        following requests; Ctrl-C ends
-        the server ended the stream
-    "#]],
-    );
-    check(
-        &["audit", "tail", "-o", "jsonl", "-q"],
-        200,
-        events,
-        &expect![[r#"
-        GET /api/v1/journal/stream
-        exit 1
-        -- stdout
-        {"time":1795316400000000,"decision":"refuse","status":403,"subject":"alice","method":"GET","path":"/v1/a","operation":"getA","reason":"operation_not_allowed","duration_us":1234}
-        -- stderr
-        the server ended the stream
-    "#]],
-    );
-}
-
-#[test]
-fn explain_prints_sentences() {
-    let id = "01930000-0000-7000-8000-000000000000";
-    let answer = r#"{"id":"x","decision":"refuse","why":["alice asked.","No rule allows it."],"row":{}}"#;
-    check(
-        &["explain", id],
-        200,
-        answer,
-        &expect![[r#"
-        GET /api/v1/explain/01930000-0000-7000-8000-000000000000
-        exit 0
-        -- stdout
-        alice asked.
-        No rule allows it.
-    "#]],
-    );
-    check(
-        &["explain", id, "-o", "json"],
-        200,
-        answer,
-        &expect![[r#"
-        GET /api/v1/explain/01930000-0000-7000-8000-000000000000
-        exit 0
-        -- stdout
-        {"decision":"refuse","id":"x","row":{},"why":["alice asked.","No rule allows it."]}
-    "#]],
-    );
-}
-
-#[test]
-fn status_is_told_in_words_and_in_data() {
-    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
-    check(
-        &["status"],
-        200,
-        answer,
-        &expect![[r#"
-        GET /api/v1/status
-        exit 0
-        -- stdout
-        ready          no
-        why not        journal
-        journal        10 entries, 3 ms behind
-        journal error  disk full
-        view           revision 7, 12 ms old
-        fail open      0 min
-        node           n1 at revision 7, since 2026-11-22T03:00:00Z
-    "#]],
-    );
-    check(
-        &["status", "-o", "json"],
-        200,
-        answer,
-        &expect![[r#"
-        GET /api/v1/status
-        exit 0
-        -- stdout
-        {"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"ready":false,"view":{"age_ms":12,"revision":7},"why":["journal"]}
     "#]],
     );
 }

@@ -1,10 +1,33 @@
-//! The binary as its users meet it.
+//! Daypass end to end: the binary as its users meet it, and the node on real sockets and files, with the oracle
+//! after every test that sends traffic.
 
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
+mod grants;
+#[cfg(test)]
+mod headers;
+#[cfg(test)]
 mod help;
+#[cfg(test)]
+mod journal;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod protocol;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod revocation;
 #[cfg(test)]
 mod schema;

@@ -12,4 +12,3 @@ mod outage;
 mod rebuild;
 #[cfg(test)]
 mod world;
-mod scratch;

@@ -1,0 +1,33 @@
+//! The other end of a connection, written down once for all of its requests.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use arrayvec::ArrayString;
+use http::HeaderValue;
+
+/// Who is at the other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) ip: IpAddr,
+    /// The address, as the journal keeps it.
+    pub(crate) text: ArrayString<48>,
+    /// The value of `X-Forwarded-For`.
+    pub(crate) forwarded_for: HeaderValue,
+    /// The `for` parameter of `Forwarded` (RFC 7239, section 6).
+    pub(crate) forwarded: ArrayString<64>,
+}
+
+impl Peer {
+    pub(crate) fn new(ip: IpAddr) -> Self {
+        let (mut text, mut forwarded) = (ArrayString::new(), ArrayString::new());
+        // An IPv6 address has at most 45 characters: both fit.
+        let _ = write!(text, "{ip}");
+        let _ = match ip {
+            IpAddr::V4(ip) => write!(forwarded, "for={ip}"),
+            IpAddr::V6(ip) => write!(forwarded, "for=\"[{ip}]\""),
+        };
+        let forwarded_for = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { ip, text, forwarded_for, forwarded }
+    }
+}

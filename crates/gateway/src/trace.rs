@@ -1,0 +1,72 @@
+//! W3C trace context: the caller's trace goes on, or a new one begins with the request's own id.
+
+use access::RequestId;
+use arrayvec::ArrayString;
+
+/// A trace id: 32 lower-case hexadecimal digits.
+pub(crate) type TraceId = ArrayString<32>;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// The trace id of the caller's `traceparent`, if it is valid, else the request's own id.
+pub(crate) fn trace_id(traceparent: Option<&str>, id: RequestId) -> TraceId {
+    let sent = traceparent.and_then(sent_trace).and_then(|trace| TraceId::from(trace).ok());
+    sent.unwrap_or_else(|| hex(id.as_bytes()))
+}
+
+/// The value of `traceparent` for the next hop (W3C Trace Context, section 3.2.2).
+pub(crate) fn traceparent(trace: &TraceId, parent: u64) -> ArrayString<55> {
+    let mut text = ArrayString::new();
+    let parent: ArrayString<16> = hex(&parent.to_be_bytes());
+    // 3 + 32 + 1 + 16 + 3 characters: all fit.
+    for part in ["00-", trace, "-", &parent, "-01"] {
+        let _ = text.try_push_str(part);
+    }
+    text
+}
+
+/// The trace id of a `traceparent` of version 00.
+fn sent_trace(text: &str) -> Option<&str> {
+    let mut parts = text.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, digits: usize| {
+        text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let valid = version == "00" && parts.next().is_none() && is_hex(parent, 16) && is_hex(flags, 2);
+    (valid && is_hex(trace, 32) && trace.bytes().any(|byte| byte != b'0')).then_some(trace)
+}
+
+/// The bytes in hexadecimal, as many as fit.
+fn hex<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
+    let mut text = ArrayString::new();
+    for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        let digit = HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        let _ = text.try_push(char::from(digit));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: RequestId = RequestId::from_bytes([0xab; 16]);
+
+    #[test]
+    fn a_valid_trace_goes_on_and_any_other_begins_anew() {
+        let sent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(&*trace_id(Some(sent), OWN), "0af7651916cd43dd8448eb211c80319c");
+        for wrong in [
+            "",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+        ] {
+            assert_eq!(*trace_id(Some(wrong), OWN), *"ab".repeat(16), "{wrong}");
+        }
+        let next = traceparent(&trace_id(None, OWN), 1);
+        assert_eq!(*next, *format!("00-{}-0000000000000001-01", "ab".repeat(16)));
+    }
+}

@@ -43,11 +43,8 @@ async fn run(path: PathBuf, environment: Environment, loaded: Loaded) -> anyhow:
     let addresses = (loaded.settings.proxy, loaded.settings.console, loaded.settings.data.clone());
     let node = Node::start(parts(loaded.settings)?).await?;
     announce(&node);
-    loop {
-        match signals.next().await {
-            Asked::Reload => reload(&node, &path, &environment, &addresses).await,
-            Asked::Stop => break,
-        }
+    while let Asked::Reload = signals.next().await {
+        reload(&node, &path, &environment, &addresses).await;
     }
     tracing::info!("draining; a second signal quits at once");
     tokio::select! {
@@ -139,7 +136,7 @@ async fn reload(
     match node.reload(settings.policy, plans).await {
         Ok(revision) => tracing::info!(%revision, "the configuration was reloaded"),
         Err(error) => {
-            tracing::error!(%error, "the configuration was not reloaded, the one before stays in force")
+            tracing::error!(%error, "the configuration was not reloaded, the one before stays in force");
         }
     }
 }

@@ -410,7 +410,7 @@ async fn serve_console(
         Listener::Socket {
             listener: socket,
             own_uid: rustix::process::geteuid().as_raw(),
-            name_of: Arc::new(|uid| crate::node::people::name_of(uid)),
+            name_of: Arc::new(crate::node::people::name_of),
         },
     ];
     let serving = listeners.map(|listener| {

@@ -132,8 +132,8 @@ fn a_document_whose_command_fails_is_wrong() {
 #[test]
 fn a_document_that_shows_other_output_is_wrong() {
     assert_eq!(run("```console\n$ echo one; echo two\none\ntwo\n```"), Ok(1));
-    assert!(wrong("```console\n$ echo one; echo two\none\n```").ends_with("said and not shown: two"));
-    assert!(wrong("```console\n$ echo one\ntwo\n```").ends_with("shown: two\n said: one"));
+    assert!(wrong("```console\n$ echo one; echo two\none\n```").contains("said and not shown: two"));
+    assert!(wrong("```console\n$ echo one\ntwo\n```").contains("shown: two\n said: one"));
     assert!(wrong("```console\n$ echo 2 ms\n1 s\n```").contains("said: 2 ms"));
     assert_eq!(run("```console\n$ echo 2 ms\n17 ms\n```"), Ok(1));
     assert_eq!(run("```console\n$ echo '{\"a\":1,\"b\":2}'\n{\"a\": 1,\n \"b\": 2}\n```"), Ok(1));
@@ -149,7 +149,7 @@ fn an_id_stands_for_one_thing_and_can_be_typed_again() {
         )
     };
     assert_eq!(run(&document("$ID")), Ok(3));
-    assert!(wrong(&document("key_01M80HANFJDA8Y56RWF25ZKJSA")).contains("6: "));
+    assert!(wrong(&document("key_01M80HANFJDA8Y56RWF25ZKJSA")).starts_with("5: "));
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn console(body: &[Line<'_>]) -> Result<Vec<Step>, String> {
     let mut lines = body.iter();
     while let Some((at, line)) = lines.next() {
         if let Some(command) = line.strip_prefix("$ ") {
-            let rest = lines.by_ref().map(|(_, line)| line.strip_prefix("> ").unwrap_or(line));
+            let rest = lines.by_ref().map(|(_, line)| line.strip_prefix('>').map_or(*line, unindented));
             steps.push(Step { shown: Some(Vec::new()), ..step(*at, whole(command, rest)) });
         } else {
             let shown = steps.last_mut().and_then(|step| step.shown.as_mut());
@@ -100,6 +100,11 @@ fn console(body: &[Line<'_>]) -> Result<Vec<Step>, String> {
         }
     }
     Ok(steps)
+}
+
+/// A line of a command after the shell's second prompt.
+fn unindented(line: &str) -> &str {
+    line.strip_prefix(' ').unwrap_or(line)
 }
 
 fn script(body: &[Line<'_>]) -> Vec<Step> {

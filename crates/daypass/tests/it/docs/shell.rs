@@ -71,7 +71,8 @@ impl Shell {
             said.push(line);
         }
         let said = compact(&said);
-        self.known.alike(&shown, &said)?;
+        let alike = self.known.alike(&shown, &said);
+        alike.map_err(|why| format!("{why}\n-- all it said\n{}", said.join("\n")))?;
         Ok(said)
     }
 
@@ -105,8 +106,10 @@ impl Shell {
     /// Has a configuration that was just written listen where it is free.
     fn free_ports(&self) {
         let file = self.directory.path().join("daypass.yaml");
-        if let Ok(text) = fs::read_to_string(&file) {
-            let free = text.replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:8081", "127.0.0.1:0");
+        let Ok(text) = fs::read_to_string(&file) else { return };
+        let free = text.replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:8081", "127.0.0.1:0");
+        // A server that is starting may be reading it.
+        if free != text {
             fs::write(file, free).unwrap();
         }
     }

@@ -9,7 +9,7 @@ use crate::arrival::Arrival;
 use crate::authenticate::{Holder, Identified, grant_command};
 use crate::id::RoleName;
 
-use crate::policy::{Api, ApiIndex, Asked, Ruling, Unlisted};
+use crate::policy::{Api, ApiIndex, Asked, Clause, Ruling, Unlisted};
 use crate::refused::{Known, Reason, Refused};
 use crate::subject::SubjectKind;
 use crate::view::View;
@@ -54,8 +54,8 @@ pub fn authorize<'v, 'a>(identified: Identified<'v, 'a>) -> Result<Authorized<'v
     }
     let (role, rule) = decide(view, index, asked, &holder)
         .map_err(|denied| not_allowed(view, index, asked, &holder, denied, known()))?;
-    let operation = operation.unwrap_or_else(|| unlisted_name(asked, rule));
-    Ok(Authorized { view, api: index, path_at, operation, role, rule, holder, arrival })
+    let operation = operation.unwrap_or_else(|| rule.name(asked.method));
+    Ok(Authorized { view, api: index, path_at, operation, role, rule: rule.shown(), holder, arrival })
 }
 
 /// A `deny` of any role that the credential gives wins; then the first `allow`; then no.
@@ -64,7 +64,7 @@ fn decide<'v>(
     api: ApiIndex,
     asked: Asked<'_>,
     holder: &Holder<'v>,
-) -> Result<(&'v RoleName, &'v Arc<str>), Option<&'v Arc<str>>> {
+) -> Result<(&'v RoleName, &'v Clause), Option<&'v Clause>> {
     if !holder.only.is_empty() && !holder.only.iter().any(|only| only.matches(asked.method, asked.path)) {
         return Err(None);
     }
@@ -91,12 +91,12 @@ fn not_allowed(
     api: ApiIndex,
     asked: Asked<'_>,
     holder: &Holder<'_>,
-    denied: Option<&Arc<str>>,
+    denied: Option<&Clause>,
     mut known: Known,
 ) -> Refused {
-    known.rule = denied.cloned();
+    known.rule = denied.map(|clause| clause.shown().clone());
     let detail = match denied {
-        Some(rule) => format!("the rule `{rule}` forbids it"),
+        Some(clause) => format!("the rule `{}` forbids it", clause.shown()),
         None if !holder.only.is_empty() => {
             "the token is narrowed to other operations, or its role does not allow this one".to_owned()
         }
@@ -129,12 +129,6 @@ fn command_for(role: &RoleName, holder: &Holder<'_>) -> String {
         }
         SubjectKind::User | SubjectKind::Local => grant_command(role, &holder.subject),
     }
-}
-
-/// `METHOD template` of the rule that allows a request no contract names.
-fn unlisted_name(asked: Asked<'_>, rule: &str) -> Arc<str> {
-    let template = rule.split_once(" /").map_or("**", |(_, template)| template);
-    format!("{} /{template}", asked.method).into()
 }
 
 impl<'v, 'a> Authorized<'v, 'a> {

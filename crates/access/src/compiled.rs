@@ -35,17 +35,51 @@ struct CompiledRole {
 /// One role's rules about one API.
 #[derive(Debug, Default)]
 struct RoleOnApi {
-    deny: Vec<CompiledRule>,
-    allow: Vec<CompiledRule>,
+    deny: Vec<Clause>,
+    allow: Vec<Clause>,
     /// One verdict per operation of the contract, for requests with the operation's own method.
     table: Vec<Verdict>,
 }
 
+/// One rule of a role, compiled.
 #[derive(Debug)]
-struct CompiledRule {
-    /// `allow orders:read`: what the journal shows.
+pub struct Clause {
     shown: Arc<str>,
     matcher: Matcher,
+    names: [Arc<str>; Method::ALL.len()],
+}
+
+impl PartialEq for Clause {
+    fn eq(&self, other: &Self) -> bool {
+        self.shown == other.shown
+    }
+}
+
+impl Eq for Clause {}
+
+impl Clause {
+    fn new(list: RuleList, rule: &Rule, matcher: Matcher) -> Self {
+        let verb = if list == RuleList::Allow { "allow" } else { "deny" };
+        let template = match &matcher {
+            Matcher::Path(path) => path.template().as_str(),
+            Matcher::Preset(_) | Matcher::Operations(_) => "/**",
+        };
+        let names = Method::ALL.map(|method| format!("{method} {template}").into());
+        Self { shown: format!("{verb} {rule}").into(), matcher, names }
+    }
+
+    /// `allow orders:read`: what the journal shows of it.
+    #[must_use]
+    pub const fn shown(&self) -> &Arc<str> {
+        &self.shown
+    }
+
+    /// `METHOD template`: what an operation is called that no contract names and this rule allows.
+    #[must_use]
+    pub fn name(&self, method: Method) -> Arc<str> {
+        let place = Method::ALL.iter().position(|known| *known == method);
+        place.and_then(|place| self.names.get(place)).unwrap_or(&self.shown).clone()
+    }
 }
 
 #[derive(Debug)]
@@ -81,9 +115,9 @@ pub struct Asked<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ruling<'p> {
     /// A `deny` rule covers it; nothing can allow it.
-    Denied(&'p Arc<str>),
+    Denied(&'p Clause),
     /// An `allow` rule covers it.
-    Allowed(&'p Arc<str>),
+    Allowed(&'p Clause),
     /// No rule covers it.
     Silent,
 }
@@ -229,21 +263,19 @@ enum PresetsApply {
 impl RoleOnApi {
     fn look_up(&self, operation: OperationIndex, asked: Asked<'_>) -> Ruling<'_> {
         match self.table.get(operation) {
-            Some(Verdict::Denied(rule)) => self.deny.get(*rule).map_or(Ruling::Silent, CompiledRule::denied),
-            Some(Verdict::Allowed(rule)) => {
-                self.allow.get(*rule).map_or(Ruling::Silent, CompiledRule::allowed)
-            }
+            Some(Verdict::Denied(rule)) => self.deny.get(*rule).map_or(Ruling::Silent, Ruling::Denied),
+            Some(Verdict::Allowed(rule)) => self.allow.get(*rule).map_or(Ruling::Silent, Ruling::Allowed),
             Some(Verdict::Depends) => self.search(asked, PresetsApply::Yes),
             Some(Verdict::Silent) | None => Ruling::Silent,
         }
     }
 
     fn search(&self, asked: Asked<'_>, presets: PresetsApply) -> Ruling<'_> {
-        let covers = |rule: &&CompiledRule| rule.matcher.covers(asked, presets);
+        let covers = |rule: &&Clause| rule.matcher.covers(asked, presets);
         if let Some(rule) = self.deny.iter().find(covers) {
-            return rule.denied();
+            return Ruling::Denied(rule);
         }
-        self.allow.iter().find(covers).map_or(Ruling::Silent, CompiledRule::allowed)
+        self.allow.iter().find(covers).map_or(Ruling::Silent, Ruling::Allowed)
     }
 
     fn fill_table(&mut self, operations: &[Operation]) {
@@ -269,7 +301,7 @@ enum Reach {
 }
 
 /// The first rule that reaches an operation settles it, unless it reaches only some of its paths.
-fn reach(rules: &[CompiledRule], index: OperationIndex, operation: &Operation) -> Reach {
+fn reach(rules: &[Clause], index: OperationIndex, operation: &Operation) -> Reach {
     let reaches = rules.iter().enumerate().map(|(place, rule)| match &rule.matcher {
         Matcher::Preset(preset) if preset.covers(operation.method) => Reach::Always(place),
         Matcher::Operations(operations) if operations.binary_search(&index).is_ok() => Reach::Always(place),
@@ -279,16 +311,6 @@ fn reach(rules: &[CompiledRule], index: OperationIndex, operation: &Operation) -
         _ => Reach::Never,
     });
     reaches.into_iter().find(|reach| !matches!(reach, Reach::Never)).unwrap_or(Reach::Never)
-}
-
-impl CompiledRule {
-    fn denied(&self) -> Ruling<'_> {
-        Ruling::Denied(&self.shown)
-    }
-
-    fn allowed(&self) -> Ruling<'_> {
-        Ruling::Allowed(&self.shown)
-    }
 }
 
 impl Matcher {
@@ -323,7 +345,7 @@ fn compile_role(apis: &[Api], name: &RoleName, role: &Role) -> Result<CompiledRo
     Ok(CompiledRole { rate: role.rate, apis: on })
 }
 
-fn compile_rule(apis: &[Api], list: RuleList, rule: &Rule) -> Result<(ApiIndex, CompiledRule), String> {
+fn compile_rule(apis: &[Api], list: RuleList, rule: &Rule) -> Result<(ApiIndex, Clause), String> {
     let found = apis.iter().enumerate().find(|(_, api)| api.name == *rule.api());
     let (index, api) = found.ok_or_else(|| format!("there is no API named `{}`", rule.api()))?;
     let matcher = match rule.scope() {
@@ -338,8 +360,7 @@ fn compile_rule(apis: &[Api], list: RuleList, rule: &Rule) -> Result<(ApiIndex, 
             op.tags.contains(tag)
         })?),
     };
-    let verb = if list == RuleList::Allow { "allow" } else { "deny" };
-    Ok((index, CompiledRule { shown: format!("{verb} {rule}").into(), matcher }))
+    Ok((index, Clause::new(list, rule, matcher)))
 }
 
 fn places(api: &Api, what: &str, wanted: impl Fn(&Operation) -> bool) -> Result<Vec<OperationIndex>, String> {

@@ -13,7 +13,7 @@ use crate::operation::{Operation, SameRequests};
 use crate::role::Role;
 use crate::subject::{SubjectId, SubjectKind};
 
-pub use crate::compiled::{ApiIndex, Asked, Compiled, Ruling};
+pub use crate::compiled::{ApiIndex, Asked, Clause, Compiled, Ruling};
 
 /// The policy as written: what the ledger keeps of a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

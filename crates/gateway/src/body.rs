@@ -3,10 +3,10 @@
 //! Bodies are relayed frame by frame, never held whole. The body of a request is first polled when it is
 //! forwarded, so that `100 Continue` never goes out for a refused request.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use access::arrival::BodyLength;
 use access::authorize::Authorized;
@@ -52,6 +52,39 @@ pub(crate) fn too_large(most: u64) -> Refused {
 pub(crate) struct Progress {
     pub(crate) bytes: Cell<u64>,
     pub(crate) stopped: Cell<Option<Stopped>>,
+    /// Set when nothing of the body will be sent any more.
+    over: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// How far a request's body had come when its answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Uploaded {
+    /// To its end.
+    Whole,
+    /// Not to its end: the connection to the upstream cannot be used again.
+    Partly,
+}
+
+impl Progress {
+    /// Ends the body with its answer: what goes on after the record is closed would go on unrecorded, and no
+    /// revocation would find it.
+    pub(crate) fn end(&self) -> Uploaded {
+        if self.over.replace(true) {
+            return Uploaded::Whole;
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+        Uploaded::Partly
+    }
+
+    fn wake_with(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
 }
 
 /// Why a request's body ended early.
@@ -61,6 +94,8 @@ pub(crate) enum Stopped {
     TooLarge,
     #[error("the client stopped sending")]
     Client,
+    #[error("the answer ended before the body")]
+    Answered,
 }
 
 /// A request's body on its way upstream.
@@ -78,6 +113,13 @@ impl Upload {
     }
 }
 
+/// The codec drops a body when it has sent it, or will not send it.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.progress.over.set(true);
+    }
+}
+
 impl Body for Upload {
     type Data = Bytes;
     type Error = Stopped;
@@ -86,7 +128,14 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Stopped>>> {
+        if self.progress.over.get() {
+            self.progress.stopped.set(Some(Stopped::Answered));
+            return Poll::Ready(Some(Err(Stopped::Answered)));
+        }
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if polled.is_pending() {
+            self.progress.wake_with(cx);
+        }
         polled.map(|frame| match frame? {
             // Trailers could say what the head may not; nothing that is judged stands in them.
             Ok(frame) if frame.is_trailers() => None,

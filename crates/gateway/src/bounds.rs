@@ -41,5 +41,8 @@ pub const UPSTREAM_HEAD_BYTES_MAX: usize = 64 * 1024;
 pub const ANSWER_IDLE_TIME_MAX: Duration = Duration::from_secs(600);
 /// The most buckets of role limits: beyond it those that are full again are dropped, then `overloaded`.
 pub const BUCKETS_MAX: usize = 65_536;
+/// How long a connection may take to hand over what a cut exchange has left: a client that reads nothing loses
+/// its connection then.
+pub const CUT_TIME_MAX: Duration = Duration::from_millis(100);
 /// How often open streams are measured against the clock at least.
 pub const DEADLINE_CHECK_TIME_MAX: Duration = Duration::from_millis(500);

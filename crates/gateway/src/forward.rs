@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use crate::body::{Progress, Stopped, Upload, too_large};
+use crate::body::{Progress, Stopped, Upload, Uploaded, too_large};
 use crate::bounds::ANSWER_IDLE_TIME_MAX;
 use crate::core::Core;
 use crate::headers::{self, Added};
@@ -46,8 +46,8 @@ pub(crate) async fn forward(core: &Rc<Core>, mut admitted: Admitted, passed: Pas
     let (upload, progress) = Upload::new(incoming, admitted.body_bytes_max);
     admitted.entry.progress = Some(progress.clone());
     let names = Names { id, node: core.node(), receipt: Some(admitted.entry.receipt()) };
-    if admitted.ticket.is_cut() {
-        return answer_cut(core, &mut admitted, names, version);
+    if let Some(why) = admitted.ticket.why_cut() {
+        return answer_cut(&mut admitted, names, version, why);
     }
     let picture = admitted.picture.clone();
     let Some(forward) = picture.forward(admitted.api) else {
@@ -63,19 +63,19 @@ pub(crate) async fn forward(core: &Rc<Core>, mut admitted: Admitted, passed: Pas
     let sent_at = core.clock.now();
     let sent = tokio::select! {
         biased;
-        () = admitted.ticket.cut() => None,
-        sent = within(forward.timeout, &progress, sending) => Some(sent),
+        why = admitted.ticket.cut() => Err(why),
+        sent = within(forward.timeout, &progress, sending) => Ok(sent),
     };
     admitted.entry.upstream = used;
     admitted.entry.upstream_took = Some(core.clock.now().since(sent_at));
     match sent {
-        None => answer_cut(core, &mut admitted, names, version),
-        Some(None) => answer_failure(&mut admitted, names, version, Reason::UpstreamTimeout),
-        Some(Some(Err(failure))) => answer_failure(&mut admitted, names, version, reason_of(&failure)),
-        Some(Some(Ok(answered))) if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+        Err(why) => answer_cut(&mut admitted, names, version, why),
+        Ok(None) => answer_failure(&mut admitted, names, version, Reason::UpstreamTimeout),
+        Ok(Some(Err(failure))) => answer_failure(&mut admitted, names, version, reason_of(&failure)),
+        Ok(Some(Ok(answered))) if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             answer_failure(&mut admitted, names, version, Reason::UpstreamMalformed)
         }
-        Some(Some(Ok(answered))) => relay(admitted, answered, names),
+        Ok(Some(Ok(answered))) => relay(admitted, answered, names),
     }
 }
 
@@ -148,14 +148,11 @@ const fn reason_of(failure: &SendFailure) -> Reason {
 
 /// Answers an exchange whose access ended before the upstream answered.
 pub(crate) fn answer_cut(
-    core: &Core,
     admitted: &mut Admitted,
     names: Names<'_>,
     version: Version,
+    reason: Reason,
 ) -> Response<Answer> {
-    let latest = core.pipeline.views.latest();
-    let why = latest.view.why_not_held(admitted.ticket.digest(), core.clock.now());
-    let reason = why.unwrap_or(Reason::GrantEnded);
     let refused = Refused::because(reason, "access ended while the request was under way");
     admitted.entry.cut(Some(status(reason).as_u16()), reason);
     problem(&refused, names, version)
@@ -230,6 +227,15 @@ pub(crate) struct Relay {
     _slot: Slot,
 }
 
+/// A client that reads nothing does not have the body polled: its connection is dropped instead.
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(why) = self.ticket.why_cut() {
+            self.entry.cut(self.entry.upstream_status, why);
+        }
+    }
+}
+
 /// Why an answer that had begun could not be given to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Broken {
@@ -243,8 +249,8 @@ pub(crate) enum Broken {
 
 impl Relay {
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if self.ticket.poll_cut(cx).is_ready() {
-            self.entry.cut(self.entry.upstream_status, Reason::GrantEnded);
+        if let Poll::Ready(why) = self.ticket.poll_cut(cx) {
+            self.entry.cut(self.entry.upstream_status, why);
             return Poll::Ready(Some(Err(Broken::Cut)));
         }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
@@ -255,7 +261,8 @@ impl Relay {
                 }
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.entry.response_bytes = self.entry.response_bytes.saturating_add(bytes);
-                if self.incoming.is_end_stream() {
+                // Nothing follows trailers, and the codec does not ask again.
+                if frame.is_trailers() || self.incoming.is_end_stream() {
                     self.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -281,10 +288,13 @@ impl Relay {
         Poll::Ready(Some(Err(Broken::Idle)))
     }
 
-    /// The last byte was handed over: the entry closes, the connection goes back.
+    /// The last byte was handed over: the request's body ends too, the entry closes, the connection goes back.
     fn finish(&mut self) {
+        let uploaded = self.entry.progress.as_ref().map_or(Uploaded::Whole, |progress| progress.end());
         self.entry.complete();
-        if let Some(lease) = self.lease.take() {
+        if let Some(lease) = self.lease.take()
+            && uploaded == Uploaded::Whole
+        {
             lease.give_back();
         }
     }

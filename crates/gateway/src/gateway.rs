@@ -244,9 +244,11 @@ impl Seed {
             clock: self.clock.clone(),
         };
         let core = Rc::new(Core::new(pipeline, self.node, self.random));
-        let (watching, clock) = (core.clone(), self.clock);
+        let (watching, clock, views) = (core.clone(), self.clock, core.pipeline.views.clone());
         let deadlines =
-            tokio::task::spawn_local(async move { watching.streams().watch_deadlines(&*clock).await });
+            tokio::task::spawn_local(
+                async move { watching.streams().watch_deadlines(&*clock, &views).await },
+            );
         tokio::task::spawn_local(listen::serve(core.clone(), listener, self.phase));
         core.obey(self.orders, &self.acknowledgements).await;
         deadlines.abort();

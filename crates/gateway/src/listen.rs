@@ -3,7 +3,7 @@
 //! HTTP/1.1 and HTTP/2 (by prior knowledge) share one port. What the codec itself refuses is recorded too.
 
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,16 +13,18 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::arrival::{Fields, Head};
 use crate::bounds::{
-    CODEC_HEAD_BYTES_MAX, CODEC_HEADERS_MAX, CONNECTIONS_PER_CORE_MAX, H2_HEADER_LIST_BYTES_MAX,
-    H2_RESETS_PENDING_MAX, H2_STREAMS_MAX, HEAD_TIME_MAX,
+    CODEC_HEAD_BYTES_MAX, CODEC_HEADERS_MAX, CONNECTIONS_PER_CORE_MAX, CUT_TIME_MAX,
+    H2_HEADER_LIST_BYTES_MAX, H2_RESETS_PENDING_MAX, H2_STREAMS_MAX, HEAD_TIME_MAX,
 };
 use crate::core::{Core, LocalExecutor, Phase, draining};
 use crate::peer::Peer;
+use crate::streams::Line;
 use crate::trace::trace_id;
 
 /// How many connections may wait to be accepted.
@@ -105,6 +107,9 @@ async fn spoken(stream: &TcpStream) -> std::io::Result<Spoken> {
         if seen >= 4 {
             return Ok(Spoken::Http2);
         }
+        if stream.ready(Interest::READABLE).await?.is_read_closed() {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
         // Peeking again at the same bytes returns at once; look again when more may have come.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -119,14 +124,23 @@ async fn http1(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, mut phase: wa
         .max_header_size(CODEC_HEAD_BYTES_MAX);
     let service = service_fn(|request| core.clone().answer(peer.clone(), request));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = draining(&mut phase) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut drains = Phase::Serving;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break Some(ended),
+            () = draining(&mut phase), if drains == Phase::Serving => {
+                drains = Phase::Draining;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = peer.line.cut() => {
+                connection.as_mut().graceful_shutdown();
+                if let Some(ended) = let_go(connection.as_mut(), &peer.line).await {
+                    break ended;
+                }
+            }
         }
     };
-    if let Err(error) = ended {
+    if let Some(Err(error)) = ended {
         record_codec_refusal(core, &peer, &error).await;
     }
 }
@@ -142,15 +156,35 @@ async fn http2(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, mut phase: wa
         .keep_alive_timeout(Duration::from_secs(10));
     let service = service_fn(|request| core.clone().answer(peer.clone(), request));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = draining(&mut phase) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut drains = Phase::Serving;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break Some(ended),
+            () = draining(&mut phase), if drains == Phase::Serving => {
+                drains = Phase::Draining;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = peer.line.cut() => {
+                if let Some(ended) = let_go(connection.as_mut(), &peer.line).await {
+                    break ended;
+                }
+            }
         }
     };
-    if let Err(error) = ended {
+    if let Some(Err(error)) = ended {
         tracing::debug!(%error, "an HTTP/2 connection ended");
+    }
+}
+
+/// Drives a connection until what was cut on it is gone, or for [`CUT_TIME_MAX`]. `None`: it goes on; else how it
+/// ended, if it did so by itself.
+async fn let_go<C, E>(mut connection: Pin<&mut C>, line: &Line) -> Option<Option<Result<(), E>>>
+where
+    C: Future<Output = Result<(), E>>,
+{
+    match tokio::time::timeout(CUT_TIME_MAX, connection.as_mut()).await {
+        Ok(ended) => Some(Some(ended)),
+        Err(_elapsed) => line.owes().then_some(None),
     }
 }
 
@@ -159,7 +193,12 @@ async fn record_codec_refusal(core: &Rc<Core>, peer: &Peer, error: &hyper::Error
     if !error.is_parse() {
         return;
     }
-    let reason = if error.is_parse_too_large() { Reason::HeadersTooLarge } else { Reason::RequestMalformed };
+    let reason = match error.is_parse_too_large() {
+        // The codec tells the two apart in its words only, and answers them with different statuses.
+        true if error.to_string().starts_with("URI") => Reason::UriTooLong,
+        true => Reason::HeadersTooLarge,
+        false => Reason::RequestMalformed,
+    };
     let (id, at) = core.fresh_id();
     let head = Head {
         id,

@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use arrayvec::ArrayString;
 use http::HeaderValue;
+
+use crate::streams::Line;
 
 /// Who is at the other end of a connection.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(crate) struct Peer {
     pub(crate) forwarded_for: HeaderValue,
     /// The `for` parameter of `Forwarded` (RFC 7239, section 6).
     pub(crate) forwarded: ArrayString<64>,
+    /// Where the connection learns that an exchange of its was cut.
+    pub(crate) line: Rc<Line>,
 }
 
 impl Peer {
@@ -28,6 +33,6 @@ impl Peer {
             IpAddr::V6(ip) => write!(forwarded, "for=\"[{ip}]\""),
         };
         let forwarded_for = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { ip, text, forwarded_for, forwarded }
+        Self { ip, text, forwarded_for, forwarded, line: Rc::default() }
     }
 }

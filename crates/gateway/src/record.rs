@@ -92,14 +92,14 @@ pub(crate) async fn record_intent(
         observed: None,
     };
     let open = pipeline.lane.open(&request).await.map_err(|_| unrecorded())?;
-    let ticket = pipeline.streams.register(holder.digest, holder.until);
+    let ticket = pipeline.streams.register(holder.digest, holder.until, &head.peer.line);
     // The view may have moved on while the record was written. Whoever published a newer one cuts what was
     // registered before; what is registered after is measured here. Both happen on this thread.
     let latest = pipeline.views.latest();
     if !Arc::ptr_eq(&latest, picture)
-        && latest.view.why_not_held(&holder.digest, pipeline.clock.now()).is_some()
+        && let Some(why) = latest.view.why_not_held(&holder.digest, pipeline.clock.now())
     {
-        ticket.cut_now();
+        ticket.cut_now(why);
     }
     Ok(Admitted {
         entry: Entry::new(open, arrival.at, forward.kept.clone(), pipeline.clock.clone()),

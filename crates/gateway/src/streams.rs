@@ -1,7 +1,8 @@
 //! Who is open: every admitted request of a core, and the switch that cuts it when its access ends.
 //!
 //! A request is registered before it is forwarded. It is cut when a newer view no longer holds its credential,
-//! or when its deadline passes, whichever comes first. One table per core, touched by that core alone.
+//! or when its deadline passes, whichever comes first; and its connection ends if a client that reads nothing
+//! would keep it open. One table per core, touched by that core alone.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,11 +10,12 @@ use std::task::{Context, Poll, Waker};
 
 use access::credential::Digest;
 use access::view::View;
-use access::{Clock, Deadline, Timestamp};
+use access::{Clock, Deadline, Reason, Timestamp};
 use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::bounds::DEADLINE_CHECK_TIME_MAX;
+use crate::picture::Views;
 
 /// What kind of exchange it is, as receipts count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,13 +67,38 @@ struct Open {
     digest: Digest,
     until: Deadline,
     kind: Cell<Kind>,
-    cut: Cell<bool>,
+    /// Why it was cut, once it was.
+    cut: Cell<Option<Reason>>,
     waker: RefCell<Option<Waker>>,
+    line: Rc<Line>,
+}
+
+/// A client's connection, as far as cutting goes: how many cut exchanges it has still to let go.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    owed: Cell<usize>,
+    cut: Notify,
+}
+
+impl Line {
+    /// Waits until an exchange of this connection is cut.
+    pub(crate) async fn cut(&self) {
+        self.cut.notified().await;
+    }
+
+    /// Whether an exchange that was cut is still there.
+    pub(crate) fn owes(&self) -> bool {
+        self.owed.get() > 0
+    }
 }
 
 impl Open {
-    fn cut(&self) {
-        self.cut.set(true);
+    fn cut(&self, why: Reason) {
+        if self.cut.replace(Some(why)).is_some() {
+            return;
+        }
+        self.line.owed.set(self.line.owed.get().saturating_add(1));
+        self.line.cut.notify_one();
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -97,13 +124,14 @@ pub(crate) struct Ticket {
 
 impl Streams {
     /// Registers an exchange that must end when its credential does.
-    pub(crate) fn register(self: &Rc<Self>, digest: Digest, until: Deadline) -> Ticket {
+    pub(crate) fn register(self: &Rc<Self>, digest: Digest, until: Deadline, line: &Rc<Line>) -> Ticket {
         let open = Rc::new(Open {
             digest,
             until,
             kind: Cell::new(Kind::Transfer),
-            cut: Cell::new(false),
+            cut: Cell::new(None),
             waker: RefCell::new(None),
+            line: line.clone(),
         });
         let key = self.open.borrow_mut().insert(open.clone());
         if self.armed.get().is_none_or(|armed| until.instant() < armed) {
@@ -120,19 +148,21 @@ impl Streams {
 
     /// Cuts every exchange that `view` no longer holds at `now`.
     pub(crate) fn cut_ended(&self, view: &View, now: Timestamp) -> CutCounts {
-        self.cut_where(|open| open.until.has_passed(now) || view.why_not_held(&open.digest, now).is_some())
+        self.cut_where(|open| why_ended(open, view, now))
     }
 
-    /// Cuts every exchange.
+    /// Cuts every exchange: the node stops.
     pub(crate) fn cut_all(&self) -> CutCounts {
-        self.cut_where(|_| true)
+        self.cut_where(|_| Some(Reason::Draining))
     }
 
-    fn cut_where(&self, ended: impl Fn(&Open) -> bool) -> CutCounts {
+    fn cut_where(&self, why: impl Fn(&Open) -> Option<Reason>) -> CutCounts {
         let mut counts = CutCounts::default();
-        for (_, open) in self.open.borrow().iter().filter(|(_, open)| !open.cut.get() && ended(open)) {
-            open.cut();
-            counts.count(open.kind.get());
+        for (_, open) in self.open.borrow().iter().filter(|(_, open)| open.cut.get().is_none()) {
+            if let Some(why) = why(open) {
+                open.cut(why);
+                counts.count(open.kind.get());
+            }
         }
         counts
     }
@@ -140,15 +170,16 @@ impl Streams {
     /// Cuts exchanges at their deadlines, for as long as it is polled.
     ///
     /// Looks again at least every [`DEADLINE_CHECK_TIME_MAX`], so that a clock that jumps ahead is noticed.
-    pub(crate) async fn watch_deadlines(&self, clock: &dyn Clock) {
+    pub(crate) async fn watch_deadlines(&self, clock: &dyn Clock, views: &Views) {
         loop {
             let now = clock.now();
-            self.cut_where(|open| open.until.has_passed(now));
+            let view = &views.latest().view;
+            self.cut_where(|open| open.until.has_passed(now).then(|| why_ended(open, view, now)).flatten());
             let next = self
                 .open
                 .borrow()
                 .iter()
-                .filter(|(_, open)| !open.cut.get())
+                .filter(|(_, open)| open.cut.get().is_none())
                 .map(|(_, open)| open.until.instant())
                 .min();
             self.armed.set(next);
@@ -163,29 +194,32 @@ impl Streams {
     }
 }
 
+/// Why an exchange may not go on.
+fn why_ended(open: &Open, view: &View, now: Timestamp) -> Option<Reason> {
+    let late = || open.until.has_passed(now).then_some(Reason::GrantEnded);
+    view.why_not_held(&open.digest, now).or_else(late)
+}
+
 impl Ticket {
     pub(crate) fn set_kind(&self, kind: Kind) {
         self.open.kind.set(kind);
     }
 
-    /// What it is measured by.
-    pub(crate) fn digest(&self) -> &Digest {
-        &self.open.digest
-    }
-
     /// Cuts this exchange.
-    pub(crate) fn cut_now(&self) {
-        self.open.cut();
+    pub(crate) fn cut_now(&self, why: Reason) {
+        self.open.cut(why);
     }
 
-    pub(crate) fn is_cut(&self) -> bool {
+    /// Why it was cut, if it was.
+    pub(crate) fn why_cut(&self) -> Option<Reason> {
         self.open.cut.get()
     }
 
-    /// Ready once the exchange is cut. Remembers the last waker only: one task at a time may wait.
-    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.open.cut.get() {
-            return Poll::Ready(());
+    /// Ready, with the reason, once the exchange is cut. Remembers the last waker only: one task at a time may
+    /// wait.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Reason> {
+        if let Some(why) = self.open.cut.get() {
+            return Poll::Ready(why);
         }
         let mut waker = self.open.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -195,14 +229,17 @@ impl Ticket {
     }
 
     /// Waits until the exchange is cut.
-    pub(crate) async fn cut(&self) {
-        std::future::poll_fn(|cx| self.poll_cut(cx)).await;
+    pub(crate) async fn cut(&self) -> Reason {
+        std::future::poll_fn(|cx| self.poll_cut(cx)).await
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.streams.open.borrow_mut().try_remove(self.key);
+        if self.open.cut.get().is_some() {
+            self.open.line.owed.set(self.open.line.owed.get().saturating_sub(1));
+        }
     }
 }
 
@@ -214,14 +251,17 @@ mod tests {
     fn an_exchange_is_cut_when_no_view_holds_it_and_leaves_when_dropped() {
         let streams = Rc::new(Streams::default());
         let late = Deadline::at(Timestamp::from_micros(1_000));
-        let ticket = streams.register(Digest::of(b"x"), late);
+        let line = Rc::new(Line::default());
+        let ticket = streams.register(Digest::of(b"x"), late, &line);
         ticket.set_kind(Kind::Sse);
         let view = View::empty().unwrap();
         let counts = streams.cut_ended(&view, Timestamp::EPOCH);
         assert_eq!(counts, CutCounts { sse: 1, ..CutCounts::default() });
-        assert!(ticket.is_cut());
+        assert_eq!(ticket.why_cut(), Some(Reason::CredentialInvalid));
+        assert!(line.owes());
         assert_eq!(streams.cut_ended(&view, Timestamp::EPOCH), CutCounts::default(), "cut once");
         drop(ticket);
         assert_eq!(streams.len(), 0);
+        assert!(!line.owes());
     }
 }

@@ -3,15 +3,20 @@
 //!
 //! Not here: reading frames. What passes inside a WebSocket is counted, not judged.
 
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use access::Reason;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::body::Upload;
+use crate::body::{Progress, Upload};
 use crate::core::Core;
 use crate::forward::{Passed, added, answer_cut, answer_failure, build, relay};
 use crate::headers;
@@ -36,7 +41,7 @@ pub(crate) async fn upgrade(
     let sent_at = core.clock.now();
     let sent = tokio::select! {
         biased;
-        () = admitted.ticket.cut() => return answer_cut(core, &mut admitted, names, version),
+        why = admitted.ticket.cut() => return answer_cut(&mut admitted, names, version, why),
         sent = tokio::time::timeout(forward.timeout, handshake(&admitted, passed, names)) => sent,
     };
     admitted.entry.upstream_took = Some(core.clock.now().since(sent_at));
@@ -98,17 +103,62 @@ async fn join(mut admitted: Admitted, client: OnUpgrade, upstream: OnUpgrade) {
     let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else {
         return admitted.entry.fail(status, Reason::UpstreamMalformed);
     };
-    let (mut client, mut upstream) = (TokioIo::<Upgraded>::new(client), TokioIo::<Upgraded>::new(upstream));
-    let copied = tokio::select! {
+    let (sent, received) = (Rc::new(Progress::default()), Cell::new(0));
+    admitted.entry.progress = Some(sent.clone());
+    let mut client =
+        Counting { inner: TokioIo::<Upgraded>::new(client), read: &sent.bytes, written: &received };
+    let mut upstream = TokioIo::<Upgraded>::new(upstream);
+    let cut = tokio::select! {
         biased;
-        () = admitted.ticket.cut() => return admitted.entry.cut(status, Reason::GrantEnded),
-        copied = tokio::io::copy_bidirectional(&mut client, &mut upstream) => copied,
+        why = admitted.ticket.cut() => Some(why),
+        // Whichever side broke off, the exchange is over.
+        _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => None,
     };
-    if let Ok((sent, received)) = copied {
-        admitted.entry.response_bytes = received;
-        if let Some(progress) = &admitted.entry.progress {
-            progress.bytes.set(sent);
-        }
+    admitted.entry.response_bytes = received.get();
+    match cut {
+        Some(why) => admitted.entry.cut(status, why),
+        None => admitted.entry.complete(),
     }
-    admitted.entry.complete();
+}
+
+/// A connection that counts what passes, so that an exchange which is cut has its bytes in the record too.
+struct Counting<'c, S> {
+    inner: S,
+    read: &'c Cell<u64>,
+    written: &'c Cell<u64>,
+}
+
+fn count(counter: &Cell<u64>, bytes: usize) {
+    counter.set(counter.get().saturating_add(bytes as u64));
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counting<'_, S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        count(self.read, buffer.filled().len().saturating_sub(before));
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counting<'_, S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(bytes)) = written {
+            count(self.written, bytes);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
 }

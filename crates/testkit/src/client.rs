@@ -255,7 +255,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 continue;
             }
             let bodiless = status == 101 || status == 204 || status == 304;
-            let framing = if bodiless { Framing::Length(0) } else { head.framing().unwrap_or(Framing::UntilClose) };
+            let framing =
+                if bodiless { Framing::Length(0) } else { head.framing().unwrap_or(Framing::UntilClose) };
             let answer = Answer { connection: self.number, status, fields: head.fields, ..Answer::default() };
             let place = self.book.as_ref().map_or(0, |book| book.keep(answer.clone()));
             self.reading = Some((place, answer.clone(), framing));
@@ -269,7 +270,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Nothing comes within [`PATIENCE`].
     pub async fn piece(&mut self) -> Option<Vec<u8>> {
         let (_, answer, framing) = self.reading.as_mut()?;
-        let read = tokio::time::timeout(PATIENCE, self.wire.piece(framing)).await.expect("more of the answer");
+        let read =
+            tokio::time::timeout(PATIENCE, self.wire.piece(framing)).await.expect("more of the answer");
         match read {
             Ok(Some(piece)) => {
                 answer.body.extend(&piece);

@@ -37,13 +37,24 @@ impl World {
 
     /// Asks as a user with a session, over TCP.
     pub async fn user(&self, name: &str, ask: Ask) -> Answer {
-        let known = self.issued.borrow().sessions.get(name).cloned();
-        let session = match known {
-            Some(session) => session,
-            None => self.session(name).await,
-        };
+        if let Some(session) = self.known_session(name) {
+            let answer = self.ask_tcp(ask.clone(), &session).await;
+            if answer.status != 401 {
+                return answer;
+            }
+        }
+        // The session has ended, or was revoked with its holder's access.
+        let session = self.session(name).await;
+        self.ask_tcp(ask, &session).await
+    }
+
+    fn known_session(&self, name: &str) -> Option<String> {
+        self.issued.borrow().sessions.get(name).cloned()
+    }
+
+    async fn ask_tcp(&self, ask: Ask, session: &str) -> Answer {
         let stream = TcpStream::connect(self.node().console_address()).await.unwrap();
-        self.ask_console(Conn::unkept(stream), ask.bearer(&session)).await
+        self.ask_console(Conn::unkept(stream), ask.bearer(session)).await
     }
 
     async fn ask_console<S>(&self, mut connection: Conn<S>, mut ask: Ask) -> Answer

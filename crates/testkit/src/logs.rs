@@ -8,7 +8,8 @@ use tracing_subscriber::EnvFilter;
 /// Bytes of log that are kept; later ones are not.
 const LOG_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Our own crates say everything; libraries log what passes through them, which is not ours to judge.
-const FILTER: &str = "off,access=trace,admin=trace,control=trace,daypass=trace,gateway=trace,journal=trace,ledger=trace";
+const FILTER: &str =
+    "off,access=trace,admin=trace,control=trace,daypass=trace,gateway=trace,journal=trace,ledger=trace";
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static STARTED: Once = Once::new();

@@ -91,13 +91,19 @@ fn o1(evidence: &Evidence, wrong: &mut Vec<String>) {
         *ids.entry(id).or_insert(0) += 1;
         match evidence.rows_of(id).as_slice() {
             [row] => compare(seen, row, wrong),
-            rows => wrong.push(format!("O1 {} rows for the forwarded `{} {}`", rows.len(), seen.method, seen.target)),
+            rows => wrong.push(format!(
+                "O1 {} rows for the forwarded `{} {}`",
+                rows.len(),
+                seen.method,
+                seen.target
+            )),
         }
     }
     for (id, times) in ids.iter().filter(|(_, times)| **times > 1) {
         wrong.push(format!("O1 the request `{id}` was forwarded {times} times"));
     }
-    let forwarded = |row: &&RequestRow| row.outcome == Some(RowOutcome::Completed) || row.upstream_status.is_some();
+    let forwarded =
+        |row: &&RequestRow| row.outcome == Some(RowOutcome::Completed) || row.upstream_status.is_some();
     for row in evidence.rows.iter().filter(forwarded) {
         if !ids.contains_key(row.id.to_string().as_str()) {
             wrong.push(format!("O1 the row `{}` says that an upstream answered, and none saw it", row.id));
@@ -121,7 +127,10 @@ fn compare(seen: &Seen, row: &RequestRow, wrong: &mut Vec<String>) {
     ];
     for (what, upstream, journal) in pairs {
         if upstream != journal {
-            wrong.push(format!("O1 the {what} of `{}` is `{upstream}` upstream and `{journal}` in the journal", row.id));
+            wrong.push(format!(
+                "O1 the {what} of `{}` is `{upstream}` upstream and `{journal}` in the journal",
+                row.id
+            ));
         }
     }
 }
@@ -145,7 +154,8 @@ fn o2(evidence: &Evidence, wrong: &mut Vec<String>) {
         };
         let api = row.api.as_deref().unwrap_or_default();
         let policy = evidence.policy_at(row.revision.number());
-        let allows = |policy: &Policy| policy.allows(&holding.roles, &holding.only, api, &row.method, &row.path);
+        let allows =
+            |policy: &Policy| policy.allows(&holding.roles, &holding.only, api, &row.method, &row.path);
         if !policy.is_some_and(allows) {
             wrong.push(format!("O2 {said} was let through outside its roles {:?}", holding.roles));
         }
@@ -194,7 +204,8 @@ fn check_identity(seen: &Seen, expected: &BTreeMap<&str, String>, wrong: &mut Ve
     let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (name, value) in &seen.fields {
         let folded = name.to_ascii_lowercase().replace(['_', '.'], "-");
-        let speaks = folded.starts_with("daypass-") || folded.starts_with("x-forwarded-") || folded == "x-real-ip";
+        let speaks =
+            folded.starts_with("daypass-") || folded.starts_with("x-forwarded-") || folded == "x-real-ip";
         if speaks || expected.contains_key(folded.as_str()) {
             found.entry(folded).or_default().push(value);
         }
@@ -216,13 +227,17 @@ fn o5(evidence: &Evidence, wrong: &mut Vec<String>) {
     let upstream = evidence.seen.iter().flat_map(|seen| {
         let fields = seen.fields.iter().map(|(name, value)| format!("{name}: {value}\n"));
         let text = format!("{}{}", fields.collect::<String>(), String::from_utf8_lossy(&seen.raw));
-        [("the upstream".to_owned(), text), ("a body upstream".to_owned(), String::from_utf8_lossy(&seen.body).into())]
+        [
+            ("the upstream".to_owned(), text),
+            ("a body upstream".to_owned(), String::from_utf8_lossy(&seen.body).into()),
+        ]
     });
     let clients = evidence.answers.iter().map(|answer| {
         let text = format!("{:?}{}", answer.fields, answer.text());
         ("an answer".to_owned(), text)
     });
-    let texts = evidence.texts.iter().map(|(what, bytes)| (what.clone(), String::from_utf8_lossy(bytes).into()));
+    let texts =
+        evidence.texts.iter().map(|(what, bytes)| (what.clone(), String::from_utf8_lossy(bytes).into()));
     let own = upstream.chain(clients.clone()).chain(texts.clone());
     for (place, text) in own {
         let bare = |secret: &&String| secret.get(4..).is_some_and(|bare| text.contains(bare));
@@ -230,14 +245,20 @@ fn o5(evidence: &Evidence, wrong: &mut Vec<String>) {
             wrong.push(format!("O5 a credential stands in {place}"));
         }
     }
-    for (place, _) in clients.chain(texts).filter(|(_, text): &(String, String)| text.contains(upstream_key)) {
+    for (place, _) in clients.chain(texts).filter(|(_, text): &(String, String)| text.contains(upstream_key))
+    {
         wrong.push(format!("O5 the upstream's own credential stands in {place}"));
     }
 }
 
 /// The codes after which nothing on an HTTP/1.1 connection may be read as a request.
 const FRAMING: [&str; 6] = [
-    "request_malformed", "headers_too_large", "uri_too_long", "body_too_large", "method_unsupported", "upgrade_refused",
+    "request_malformed",
+    "headers_too_large",
+    "uri_too_long",
+    "body_too_large",
+    "method_unsupported",
+    "upgrade_refused",
 ];
 
 fn o6(evidence: &Evidence, wrong: &mut Vec<String>) {
@@ -259,6 +280,7 @@ fn o7(evidence: &Evidence, wrong: &mut Vec<String>) {
     for answer in evidence.answers.iter().filter(|answer| !answer.id().is_empty()) {
         match evidence.rows_of(answer.id()).as_slice() {
             [row] => agree(answer, row, evidence.crashes, wrong),
+            [intent, refusal] if is_late(intent, refusal) => agree(answer, refusal, evidence.crashes, wrong),
             rows => wrong.push(format!(
                 "O7 {} rows for the answer {} {} `{}`",
                 rows.len(),
@@ -276,9 +298,23 @@ fn o7(evidence: &Evidence, wrong: &mut Vec<String>) {
     for row in &evidence.rows {
         let reason = matches!(row.outcome, Some(RowOutcome::Refused | RowOutcome::Failed | RowOutcome::Cut));
         if row.outcome.is_none() || (reason && row.reason.is_none()) {
-            wrong.push(format!("O7 the row `{}` has outcome {:?} and reason {:?}", row.id, row.outcome, row.reason));
+            wrong.push(format!(
+                "O7 the row `{}` has outcome {:?} and reason {:?}",
+                row.id, row.outcome, row.reason
+            ));
         }
     }
+}
+
+/// A request that was refused because its intent was not durable in time, and whose intent was written after all:
+/// the journal then holds both, and they agree.
+fn is_late(intent: &RequestRow, refusal: &RequestRow) -> bool {
+    let unavailable =
+        |row: &RequestRow| row.status == Some(503) && row.reason.as_deref() == Some("journal_unavailable");
+    unavailable(intent)
+        && unavailable(refusal)
+        && intent.outcome == Some(RowOutcome::Failed)
+        && refusal.outcome == Some(RowOutcome::Refused)
 }
 
 fn agree(answer: &Answer, row: &RequestRow, crashes: u64, wrong: &mut Vec<String>) {
@@ -286,13 +322,18 @@ fn agree(answer: &Answer, row: &RequestRow, crashes: u64, wrong: &mut Vec<String
         return;
     }
     if row.status != Some(answer.status) {
-        wrong.push(format!("O7 `{}` was answered {}, and its row says {:?}", row.id, answer.status, row.status));
+        wrong.push(format!(
+            "O7 `{}` was answered {}, and its row says {:?}",
+            row.id, answer.status, row.status
+        ));
     }
     let code = answer.code();
     if !code.is_empty() && row.reason.as_deref() != Some(code.as_str()) {
         wrong.push(format!("O7 `{}` was answered `{code}`, and its row says {:?}", row.id, row.reason));
     }
-    let relayed = code.is_empty() && answer.whole && answer.status != 101;
+    // Only an answer to `HEAD` may be a refusal without saying so in its body.
+    let refused = answer.body.is_empty() && row.method == "HEAD" && row.outcome == Some(RowOutcome::Refused);
+    let relayed = code.is_empty() && answer.whole && answer.status != 101 && !refused;
     if relayed && row.outcome != Some(RowOutcome::Completed) {
         wrong.push(format!("O7 `{}` was answered whole, and its row says {:?}", row.id, row.outcome));
     }

@@ -40,7 +40,8 @@ impl Operation {
     /// A path that it answers.
     #[must_use]
     pub fn example(&self) -> String {
-        let segment = |segment: &str| if segment.starts_with('{') { "7".to_owned() } else { segment.to_owned() };
+        let segment =
+            |segment: &str| if segment.starts_with('{') { "7".to_owned() } else { segment.to_owned() };
         self.template.split('/').map(segment).collect::<Vec<_>>().join("/")
     }
 }
@@ -80,9 +81,10 @@ impl Policy {
     #[must_use]
     pub fn allows(&self, roles: &[String], only: &[String], api: &str, method: &str, path: &str) -> bool {
         let Some(contract) = self.apis.get(api) else { return false };
-        let operation = contract.iter().flatten().find(|operation| {
-            same_method(&operation.method, method) && covers(&operation.template, path)
-        });
+        let operation = contract
+            .iter()
+            .flatten()
+            .find(|operation| same_method(&operation.method, method) && covers(&operation.template, path));
         if contract.is_some() && operation.is_none() {
             return false;
         }

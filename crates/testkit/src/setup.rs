@@ -202,7 +202,8 @@ impl Setup {
 
     /// The configuration file, and the contracts beside it, by name.
     pub(crate) fn files(&self, places: Places) -> (String, BTreeMap<String, &'static str>) {
-        let mut text = "listen: { proxy: '127.0.0.1:0', console: '127.0.0.1:0' }\ndata: data\napis:\n".to_owned();
+        let mut text =
+            "listen: { proxy: '127.0.0.1:0', console: '127.0.0.1:0' }\ndata: data\napis:\n".to_owned();
         let mut contracts = BTreeMap::new();
         for (name, api) in &self.apis {
             let upstream = match api.behind {
@@ -210,7 +211,9 @@ impl Setup {
                 Behind::H2c => format!("h2c://{}", places.h2c),
                 Behind::Nobody => format!("http://{}", places.nobody),
             };
-            text.push_str(&format!("  {name}:\n    route: {{ prefix: /{name} }}\n    upstreams: ['{upstream}']\n"));
+            text.push_str(&format!(
+                "  {name}:\n    route: {{ prefix: /{name} }}\n    upstreams: ['{upstream}']\n"
+            ));
             text.push_str("    credentials: { headers: { Authorization: 'env:UPSTREAM_KEY' } }\n");
             if let Some(contract) = api.contract {
                 text.push_str(&format!("    openapi: {name}.openapi.yaml\n"));
@@ -223,7 +226,10 @@ impl Setup {
         text.push_str("roles:\n");
         for (name, (role, limits)) in &self.roles {
             let limits = if limits.is_empty() { String::new() } else { format!(", limits: {limits}") };
-            text.push_str(&format!("  {name}: {{ allow: {:?}, deny: {:?}{limits} }}\n", role.allow, role.deny));
+            text.push_str(&format!(
+                "  {name}: {{ allow: {:?}, deny: {:?}{limits} }}\n",
+                role.allow, role.deny
+            ));
         }
         text.push_str("identity:\n  users:\n");
         for (name, group) in &self.users {
@@ -238,7 +244,8 @@ impl Setup {
     #[must_use]
     pub fn policy(&self) -> reference::Policy {
         let roles = self.roles.iter().map(|(name, (role, _))| (name.clone(), role.clone()));
-        let apis = self.apis.iter().map(|(name, api)| (name.clone(), api.contract.map(reference::operations)));
+        let apis =
+            self.apis.iter().map(|(name, api)| (name.clone(), api.contract.map(reference::operations)));
         reference::Policy { roles: roles.collect(), apis: apis.collect() }
     }
 }

@@ -52,9 +52,9 @@ pub async fn check_in(setup: Setup, story: &str, expected: Expect) {
 }
 
 fn minutes(time: &str) -> u64 {
-    let parsed = time.split_once(':').and_then(|(hours, minutes)| {
-        Some(hours.parse::<u64>().ok()? * 60 + minutes.parse::<u64>().ok()?)
-    });
+    let parsed = time
+        .split_once(':')
+        .and_then(|(hours, minutes)| Some(hours.parse::<u64>().ok()? * 60 + minutes.parse::<u64>().ok()?));
     parsed.unwrap_or_else(|| panic!("`{time}` is no time like `10:05`"))
 }
 

@@ -256,7 +256,10 @@ async fn behave(
             wire.send(whole(200, id, "early", empty).as_bytes()).await?;
             body.take(wire).await?;
         }
-        Behavior::Hang => std::future::pending().await,
+        Behavior::Hang => {
+            wire.gone().await;
+            return Ok(false);
+        }
         Behavior::Close => {
             body.take(wire).await?;
             return Ok(false);

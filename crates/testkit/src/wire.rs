@@ -5,8 +5,10 @@
 //! Not here: judging what was read (see `oracle`).
 
 use std::io;
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
+use tokio::net::TcpStream;
 
 /// The longest head or line that is read, in bytes.
 pub const HEAD_BYTES_MAX: usize = 1024 * 1024;
@@ -71,6 +73,19 @@ impl Head {
 pub fn field<'f>(fields: &'f [(String, String)], name: &str) -> Option<&'f str> {
     let found = fields.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
     found.map(|(_, value)| value.as_str())
+}
+
+impl Wire<TcpStream> {
+    /// Waits until the peer has closed, taking nothing.
+    pub async fn gone(&self) {
+        while let Ok(ready) = self.stream.ready(Interest::READABLE).await {
+            if ready.is_read_closed() {
+                return;
+            }
+            // What was sent and is not taken keeps it ready.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {

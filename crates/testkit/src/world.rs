@@ -29,6 +29,8 @@ use crate::time::{Random, TestClock, eventually};
 use crate::upstream::Upstream;
 use crate::{logs, oracle};
 
+/// How far time moves while the journal is waited for: half of what it waits between two tries.
+const RETRY: Duration = Duration::from_millis(250);
 /// How long open exchanges may go on when a node is stopped.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -282,13 +284,21 @@ impl World {
         eventually(what, find).await
     }
 
-    /// Waits until everything that can be recorded can be recorded.
+    /// Waits until everything can be recorded, moving time ahead for the journal to try again.
     ///
     /// # Panics
     /// The disk still fails after [`crate::PATIENCE`].
     pub async fn journal_recovers(&self) {
-        let becoming = self.node().journal().becomes(Writable::Yes);
-        tokio::time::timeout(crate::PATIENCE, becoming).await.expect("a journal that can be written");
+        let journal = self.node().journal();
+        eventually("a journal that can be written", async || {
+            if journal.health().writable == Writable::Yes {
+                return Some(());
+            }
+            self.clock.advance(RETRY);
+            self.node().keeper().read(Revision::ZERO, 1).await.ok();
+            None
+        })
+        .await;
     }
 
     /// Puts another setup in force without a restart.

@@ -171,7 +171,7 @@ impl World {
     /// Waits until the journal has every control event.
     pub(crate) async fn settle(&mut self) {
         let head = self.keeper.state().revision();
-        self.changes.wait_for(|last| last.revision >= head).await.unwrap();
+        self.changes.wait_for(|last| last.revision() >= head).await.unwrap();
     }
 
     pub(crate) fn pass(&self, time: Duration) {

@@ -109,7 +109,16 @@ async fn one_revocation_ends_what_it_names_and_nothing_else() {
          10:05 admin grants bob plain-all for 1h
          10:06 admin revokes everything
          10:06 bob GET /plain/x",
-        expect![[""]],
+        expect![[r#"
+            10:01 refuse alice GET /orders/v1/orders/7 grant_ended
+            10:01 allow  bob GET /plain/x 200
+            10:01 refuse ci GET /orders/v1/orders/7 credential_revoked
+            10:02 allow  alice GET /orders/v1/orders/7 200
+            10:03 refuse bob GET /plain/x credential_revoked
+            10:03 allow  alice GET /orders/v1/orders/7 200
+            10:04 refuse alice GET /orders/v1/orders/7 grant_ended
+            10:06 refuse bob GET /plain/x grant_ended
+        "#]],
     )
     .await;
 }

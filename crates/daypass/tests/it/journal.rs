@@ -28,6 +28,8 @@ async fn check_outage(fault: Fault, durability: Durability) {
     assert_eq!(answer.code(), "credential_revoked", "{fault:?}");
     refused.push(answer);
     assert!(world.upstream().seen_at("/during").is_empty(), "something was forwarded unrecorded");
+    // A hung disk is told from a slow one by time.
+    world.advance(Duration::from_secs(3)).await;
     assert!(world.metrics().await.contains("daypass_journal_writable 0"), "{fault:?}");
 
     world.disk().set(Fault::None);
@@ -94,7 +96,7 @@ async fn an_exchange_that_was_open_before_the_outage_ends_well_and_has_its_row()
     world.disk().set(Fault::None);
     world.journal_recovers().await;
     let row = world.row_where("the stream's end", |row| row.path == "/events").await;
-    assert_eq!(row.outcome, Some(RowOutcome::Cut));
+    assert_eq!((row.outcome, row.reason.as_deref()), (Some(RowOutcome::Cut), Some("credential_revoked")));
     world.finish().await;
 }
 
@@ -161,6 +163,6 @@ async fn stopping_waits_for_what_is_open_and_cuts_the_rest() {
     let reading = async { while events.piece().await.is_some() {} };
     let (_, ()) = tokio::join!(tokio::time::timeout(Duration::from_secs(8), world.stop()), reading);
     let row = world.row_where("the stream's end", |row| row.path == "/events").await;
-    assert_eq!(row.outcome, Some(RowOutcome::Cut));
+    assert_eq!((row.outcome, row.reason.as_deref()), (Some(RowOutcome::Cut), Some("draining")));
     world.finish().await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use access::credential::{CredentialKind, mint};
-use testkit::{ApiSetup, Ask, Behavior, Behind, Setup, World};
+use testkit::{ApiSetup, Ask, Behavior, Behind, Setup, World, eventually};
 
 /// What a request must come to: status, code, and who is known to have asked.
 struct Case {
@@ -265,16 +265,17 @@ async fn heads_beyond_what_the_codec_reads_have_a_row_too() {
     let huge = Ask::get(ORDER).field("X-Huge", &"x".repeat(200 * 1024)).bytes();
     let many = (0..1_100).fold(Ask::get(ORDER), |ask, number| ask.field(&format!("X-{number}"), "1")).bytes();
     let target = Ask::get(&format!("/{}", "a".repeat(70_000))).bytes();
-    for (what, bytes, reason) in [
+    let cases = [
         ("a huge head", huge, "headers_too_large"),
         ("fields without number", many, "headers_too_large"),
         ("a huge target", target, "uri_too_long"),
         ("no HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(), "request_malformed"),
         ("a folded field", b"GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n".to_vec(), "request_malformed"),
-    ] {
-        let before = world.rows().len();
+    ];
+    for (place, (what, bytes, reason)) in cases.into_iter().enumerate() {
         let answers = world.raw(bytes).await;
-        let row = world.row_where(what, |row| row.method == "?" && row.leaf as usize > before).await;
+        let told = async || world.rows().into_iter().filter(|row| row.method == "?").nth(place);
+        let row = eventually(what, told).await;
         assert_eq!(row.reason.as_deref(), Some(reason), "{what}");
         assert!(answers.len() <= 1, "{what}: {answers:?}");
         for answer in answers {
@@ -303,7 +304,6 @@ async fn a_request_with_two_readings_is_refused_and_nothing_behind_it_is_read() 
     let target = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n{credential}\r\n");
     for (what, head) in [
         ("two lengths", field("Content-Length: 5\r\nContent-Length: 6")),
-        ("the same length twice", field("Content-Length: 5\r\nContent-Length: 5")),
         ("a list of lengths", field("Content-Length: 5, 5")),
         ("a signed length", field("Content-Length: +5")),
         ("an empty length", field("Content-Length: ")),
@@ -337,6 +337,24 @@ async fn a_request_with_two_readings_is_refused_and_nothing_behind_it_is_read() 
         check_malformed(&world, what, &head).await;
     }
     assert!(world.upstream().seen().is_empty(), "{:?}", world.upstream().seen());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_length_that_is_said_twice_hides_no_request() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    let twice = format!(
+        "POST /plain/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"
+    );
+    let mut connection = world.connect().await;
+    connection.send(format!("{twice}hello{}", "GET /plain/y HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+    connection.finish().await;
+    connection.answers().await;
+    // Equal lengths may be taken as one (RFC 9110, section 8.6): then both sides take the same five bytes.
+    for seen in world.upstream().seen() {
+        assert_eq!((seen.target.as_str(), &*seen.body), ("/x", &b"hello"[..]));
+    }
     world.finish().await;
 }
 

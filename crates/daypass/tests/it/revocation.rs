@@ -93,7 +93,7 @@ async fn each_scope_of_a_revocation_cuts_its_own() {
         let receipt = world.revoke(scope, name).await;
         assert_eq!(receipt["streams"]["sse"], 1, "{scope}: {receipt}");
         is_cut(&mut events).await;
-        let reason = if scope == "token" { "credential_revoked" } else { "grant_ended" };
+        let reason = if scope == "token" || scope == "user" { "credential_revoked" } else { "grant_ended" };
         let row = world.row_where("the stream's end", |row| row.path == "/events").await;
         assert_eq!((row.outcome, row.reason.as_deref()), (Some(RowOutcome::Cut), Some(reason)), "{scope}");
         let next = world.get(&token.secret, "/plain/x").await;

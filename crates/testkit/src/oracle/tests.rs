@@ -49,10 +49,14 @@ async fn o2_notices_what_no_role_allows() {
     });
     assert_eq!(role.await, ["O2"]);
     let narrowed = after(|evidence| {
-        evidence.holdings.values_mut().for_each(|holding| holding.only = vec!["GET /v1/customers".to_owned()]);
+        evidence
+            .holdings
+            .values_mut()
+            .for_each(|holding| holding.only = vec!["GET /v1/customers".to_owned()]);
     });
     assert_eq!(narrowed.await, ["O2"]);
-    let late = after(|evidence| evidence.holdings.values_mut().for_each(|holding| holding.until = crate::START));
+    let late =
+        after(|evidence| evidence.holdings.values_mut().for_each(|holding| holding.until = crate::START));
     assert_eq!(late.await, ["O2"]);
     assert_eq!(after(|evidence| evidence.holdings.clear()).await, ["O2"]);
 }
@@ -68,8 +72,11 @@ async fn o3_notices_an_answer_given_to_another() {
 
 #[tokio::test]
 async fn o4_notices_identity_that_is_not_the_proxys() {
-    for (name, value) in [("Daypass_Subject", "user:eve"), ("x-forwarded.for", "10.0.0.1"), ("X-Real-IP", "10.0.0.1")] {
-        let spoofed = after(|evidence| evidence.seen[0].fields.push((name.to_owned(), value.to_owned()))).await;
+    for (name, value) in
+        [("Daypass_Subject", "user:eve"), ("x-forwarded.for", "10.0.0.1"), ("X-Real-IP", "10.0.0.1")]
+    {
+        let spoofed =
+            after(|evidence| evidence.seen[0].fields.push((name.to_owned(), value.to_owned()))).await;
         assert_eq!(spoofed, ["O4"], "{name}");
     }
     assert_eq!(after(|evidence| set(&mut evidence.seen[0], "daypass-grant", "grant_0")).await, ["O4"]);

@@ -2,7 +2,7 @@
 //!
 //! Ids and ports are remembered as they are met, so that a command of the document can name the id that it
 //! showed before. An id stands for one thing throughout a document; a port may change with a restart; times,
-//! durations and positions in the journal are compared by their form alone.
+//! durations, positions in the journal and the system's user are compared by their form alone.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ enum Piece<'a> {
     Text(&'a str),
     Id(&'a str),
     Port(&'a str),
-    /// A time, a duration or a position: its kind.
+    /// A time, a duration, a position or a user: its kind.
     Varying(&'static str),
 }
 
@@ -107,6 +107,8 @@ fn pieces(line: &str) -> Vec<Piece<'_>> {
         let in_receipt = before == "/" && after == "/" && matches!(pieces.get(at + 2), Some(Piece::Id(_)));
         if is_time(here) {
             pieces[at] = Piece::Varying("time");
+        } else if here.starts_with("local:") {
+            pieces[at] = Piece::Varying("user of the system");
         } else if is_number(here) && after == " " && ["ms", "µs"].contains(&unit.trim_end_matches('.')) {
             pieces[at] = Piece::Varying("duration");
         } else if is_number(here)

@@ -82,14 +82,13 @@ impl Shell {
         fs::write(&file, format!("{command}\n")).unwrap();
         let file = file.display();
         let line =
-            format!(". {file} </dev/null; code=$?; printf '\\n%s %s\\n' '{DONE}' $code; (exit $code)\n");
+            format!(". {file} </dev/null; code=$?; echo '{DONE}' $code; (exit $code)\n");
         self.input.write_all(line.as_bytes()).map_err(|error| format!("the shell has ended: {error}"))?;
         let mut said = Vec::new();
         loop {
             let line = self.line()?;
-            if let Some(code) = line.strip_prefix(DONE) {
-                // The empty line before it is ours, unless the output did not end in one of its own.
-                said.pop_if(|line: &mut String| line.is_empty());
+            if let Some((unended, code)) = line.split_once(DONE) {
+                said.extend(Some(unended.to_owned()).filter(|line| !line.is_empty()));
                 return Ok((said, code.trim().to_owned()));
             }
             said.push(line);

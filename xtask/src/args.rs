@@ -34,11 +34,7 @@ impl Args {
 
     /// The first remaining argument, whatever it is.
     pub(crate) fn word(&mut self) -> Option<String> {
-        if self.rest.is_empty() {
-            None
-        } else {
-            Some(self.rest.remove(0))
-        }
+        if self.rest.is_empty() { None } else { Some(self.rest.remove(0)) }
     }
 
     /// Whether `name` was given; takes it.

@@ -8,10 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(crate) struct Watch(Instant);
 
 impl Watch {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a tool that measures reads the real clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a tool that measures reads the real clock")]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
@@ -22,10 +19,7 @@ impl Watch {
 }
 
 /// Nanoseconds since 1970: a fresh seed, and a part of scratch names.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a seed is drawn from the real clock, and printed"
-)]
+#[expect(clippy::disallowed_methods, reason = "a seed is drawn from the real clock, and printed")]
 pub(crate) fn nanoseconds() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

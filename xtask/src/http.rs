@@ -26,10 +26,7 @@ pub(crate) struct Head {
 impl Head {
     /// The first field of this name, whatever its case.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let found = self
-            .fields
-            .iter()
-            .find(|(field, _)| field.eq_ignore_ascii_case(name));
+        let found = self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 }
@@ -52,9 +49,7 @@ impl Connection {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Sends a request without a body and reads its answer. Fails when no whole head comes back.
@@ -66,11 +61,7 @@ impl Connection {
         request.push_str("\r\n");
         self.stream.get_mut().write_all(request.as_bytes())?;
         let head = read_head(&mut self.stream)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let status = head
-            .first
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok());
+        let status = head.first.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or(io::ErrorKind::InvalidData)?;
         let body = read_body(&mut self.stream, &head).ok();
         Ok(Answer { status, head, body })
@@ -112,9 +103,7 @@ fn read_body(stream: &mut impl BufRead, head: &Head) -> io::Result<Vec<u8>> {
     if head.field("transfer-encoding").is_some() {
         return read_chunks(stream);
     }
-    let length = head
-        .field("content-length")
-        .and_then(|length| length.parse().ok());
+    let length = head.field("content-length").and_then(|length| length.parse().ok());
     let mut body = Vec::new();
     read_exactly(stream, length.unwrap_or(0), &mut body)?;
     Ok(body)
@@ -138,11 +127,7 @@ fn read_exactly(stream: &mut impl BufRead, length: u64, body: &mut Vec<u8>) -> i
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     let read = stream.take(length).read_to_end(body)?;
-    if read as u64 == length {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    }
+    if read as u64 == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 #[cfg(test)]
@@ -152,17 +137,12 @@ mod tests {
     fn body(text: &str) -> Option<String> {
         let mut stream = text.as_bytes();
         let head = read_head(&mut stream).unwrap().unwrap();
-        read_body(&mut stream, &head)
-            .ok()
-            .map(|body| String::from_utf8(body).unwrap())
+        read_body(&mut stream, &head).ok().map(|body| String::from_utf8(body).unwrap())
     }
 
     #[test]
     fn bodies_of_both_framings_are_read() {
-        assert_eq!(
-            body("HTTP/1.1 200 OK\r\ncontent-LENGTH: 3\r\n\r\nabcd").as_deref(),
-            Some("abc")
-        );
+        assert_eq!(body("HTTP/1.1 200 OK\r\ncontent-LENGTH: 3\r\n\r\nabcd").as_deref(), Some("abc"));
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
         assert_eq!(body(chunked).as_deref(), Some("abcde"));
         assert_eq!(body("HTTP/1.1 204 No Content\r\n\r\n").as_deref(), Some(""));

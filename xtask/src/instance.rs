@@ -88,14 +88,7 @@ impl Instance {
         let text = configuration(plan, &folder, [proxy, console]);
         scratch.write(&format!("{name}/daypass.yaml"), &text)?;
         scratch.write(&format!("{name}/bench.openapi.yaml"), CONTRACT)?;
-        Ok(Self {
-            binary: plan.binary.to_path_buf(),
-            folder,
-            core: plan.core,
-            proxy,
-            console,
-            running: None,
-        })
+        Ok(Self { binary: plan.binary.to_path_buf(), folder, core: plan.core, proxy, console, running: None })
     }
 
     /// Starts the process and waits until it is ready: the time that took.
@@ -123,10 +116,7 @@ impl Instance {
         if self.core.is_some() {
             command.env("DAYPASS_CORES", "1");
         }
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.folder.join("serve.log"));
+        let log = OpenOptions::new().create(true).append(true).open(self.folder.join("serve.log"));
         let log: File = log.context("cannot open the log of an instance")?;
         let same = log.try_clone().context("cannot open the log of an instance")?;
         command
@@ -140,10 +130,7 @@ impl Instance {
     /// `daypass ARGS`, as the local administrator of this instance.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
-        command
-            .current_dir(&self.folder)
-            .args(args)
-            .args(["--config", "daypass.yaml", "--local"]);
+        command.current_dir(&self.folder).args(args).args(["--config", "daypass.yaml", "--local"]);
         command
     }
 
@@ -170,9 +157,7 @@ impl Instance {
     fn log(&self) -> String {
         let text = fs::read_to_string(self.folder.join("serve.log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        let last = lines
-            .get(lines.len().saturating_sub(LOG_LINES_MAX)..)
-            .unwrap_or_default();
+        let last = lines.get(lines.len().saturating_sub(LOG_LINES_MAX)..).unwrap_or_default();
         last.join("\n")
     }
 }
@@ -185,9 +170,7 @@ pub(crate) fn pinned(core: usize, program: impl AsRef<Path>) -> Command {
 }
 
 fn configuration(plan: &Plan<'_>, folder: &Path, [proxy, console]: [u16; 2]) -> String {
-    let Plan {
-        durability, upstream, ..
-    } = plan;
+    let Plan { durability, upstream, .. } = plan;
     let data = folder.join("data");
     format!(
         "\
@@ -217,12 +200,8 @@ mod tests {
 
     #[test]
     fn the_configuration_says_what_was_planned() {
-        let plan = Plan {
-            binary: Path::new("daypass"),
-            durability: Durability::Write,
-            upstream: 3,
-            core: None,
-        };
+        let plan =
+            Plan { binary: Path::new("daypass"), durability: Durability::Write, upstream: 3, core: None };
         let text = configuration(&plan, Path::new("/tmp/x"), [1, 2]);
         for line in [
             "  proxy: 127.0.0.1:1",
@@ -238,25 +217,11 @@ mod tests {
     #[test]
     fn an_instance_that_dies_at_once_shows_what_it_said() {
         let scratch = Scratch::new("instance-test").unwrap();
-        let binary = scratch
-            .write("daypass", "#!/bin/sh\necho \"cannot serve\" >&2\nexit 1\n")
-            .unwrap();
+        let binary = scratch.write("daypass", "#!/bin/sh\necho \"cannot serve\" >&2\nexit 1\n").unwrap();
         let sh = Command::new("chmod").arg("+x").arg(&binary).status().unwrap();
         assert!(sh.success());
-        let plan = Plan {
-            binary: &binary,
-            durability: Durability::Fsync,
-            upstream: 3,
-            core: None,
-        };
-        let error = Instance::prepare(&scratch, &plan)
-            .unwrap()
-            .start()
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("ended by itself") && error.contains("cannot serve"),
-            "{error}"
-        );
+        let plan = Plan { binary: &binary, durability: Durability::Fsync, upstream: 3, core: None };
+        let error = Instance::prepare(&scratch, &plan).unwrap().start().unwrap_err().to_string();
+        assert!(error.contains("ended by itself") && error.contains("cannot serve"), "{error}");
     }
 }

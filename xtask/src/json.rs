@@ -21,17 +21,10 @@ pub(crate) enum Value {
 
 /// The fields of the object on this line, in their order. Fails on anything that is not an object.
 pub(crate) fn fields(line: &str) -> Result<Vec<(String, Value)>> {
-    let mut parser = Parser {
-        rest: line.chars().peekable(),
-    };
-    let fields = parser
-        .object()
-        .with_context(|| format!("not a JSON object: `{}`", line.trim()))?;
+    let mut parser = Parser { rest: line.chars().peekable() };
+    let fields = parser.object().with_context(|| format!("not a JSON object: `{}`", line.trim()))?;
     parser.blank();
-    ensure!(
-        parser.rest.next().is_none(),
-        "more than one JSON object on a line"
-    );
+    ensure!(parser.rest.next().is_none(), "more than one JSON object on a line");
     Ok(fields)
 }
 
@@ -86,18 +79,11 @@ impl Parser<'_> {
 
     fn plain(&mut self) -> Result<Value> {
         let mut word = String::new();
-        while let Some(c) = self
-            .rest
-            .next_if(|c| c.is_ascii_alphanumeric() || "+-.".contains(*c))
-        {
+        while let Some(c) = self.rest.next_if(|c| c.is_ascii_alphanumeric() || "+-.".contains(*c)) {
             word.push(c);
         }
         ensure!(!word.is_empty(), "a value is missing");
-        Ok(if word == "null" {
-            Value::Null
-        } else {
-            Value::Plain(word)
-        })
+        Ok(if word == "null" { Value::Null } else { Value::Plain(word) })
     }
 
     fn nested(&mut self) -> Result<Value> {
@@ -161,10 +147,7 @@ mod tests {
             ("x", Value::Nested),
             ("ok", plain("true")),
         ];
-        let expected: Vec<_> = expected
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
+        let expected: Vec<_> = expected.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         assert_eq!(fields(line).unwrap(), expected);
         assert_eq!(fields("{}").unwrap(), []);
     }

@@ -3,11 +3,7 @@
 //! Each command is one module: what a change must pass (`test`, `tidy`), the product on show
 //! (`demo`), what a request costs (`bench`), and what a crash may lose (`crash`).
 //! Not here: anything the product itself needs at run time.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command-line tool speaks to its terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to its terminal")]
 
 mod args;
 mod bench;

@@ -30,9 +30,7 @@ pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(&str) -> Result<
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut child = child.with_context(|| format!("cannot run {name}"))?;
     let read = child.stdout.take().map_or(Ok(()), |out| {
-        BufReader::new(out)
-            .lines()
-            .try_for_each(|line| each(&line.context("cannot read its output")?))
+        BufReader::new(out).lines().try_for_each(|line| each(&line.context("cannot read its output")?))
     });
     let status = child.wait().with_context(|| format!("cannot wait for {name}"))?;
     read.with_context(|| format!("what {name} printed"))?;
@@ -43,11 +41,7 @@ pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(&str) -> Result<
 /// Whether the program can be started at all and answers `--version` or `-v`.
 pub(crate) fn present(program: &str, flag: &str) -> bool {
     let mut command = Command::new(program);
-    command
-        .arg(flag)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .stdin(Stdio::null());
+    command.arg(flag).stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
     command.status().is_ok()
 }
 
@@ -66,10 +60,7 @@ pub(crate) fn tee(command: &mut Command) -> Result<(ExitStatus, Tally)> {
     let errors = thread::spawn(move || copy(err, std::io::stderr()));
     let mut tally = copy(out, std::io::stdout());
     tally += errors.join().unwrap_or_default();
-    Ok((
-        child.wait().with_context(|| format!("cannot wait for {name}"))?,
-        tally,
-    ))
+    Ok((child.wait().with_context(|| format!("cannot wait for {name}"))?, tally))
 }
 
 fn copy(from: impl Read, mut to: impl Write) -> Tally {
@@ -103,10 +94,7 @@ impl Running {
 
     /// Fails when the process has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
-        let ended = self
-            .child
-            .try_wait()
-            .with_context(|| format!("lost {}", self.name))?;
+        let ended = self.child.try_wait().with_context(|| format!("lost {}", self.name))?;
         match ended {
             None => Ok(()),
             Some(status) => bail!("{} ended by itself with {status}", self.name),
@@ -115,9 +103,7 @@ impl Running {
 
     /// SIGKILL, and waits until the process is gone.
     pub(crate) fn kill(&mut self) -> Result<()> {
-        self.child
-            .kill()
-            .with_context(|| format!("cannot kill {}", self.name))?;
+        self.child.kill().with_context(|| format!("cannot kill {}", self.name))?;
         self.child.wait().with_context(|| format!("lost {}", self.name))?;
         Ok(())
     }
@@ -126,21 +112,13 @@ impl Running {
     pub(crate) fn stop(&mut self) -> Result<()> {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        ensure!(
-            sent.is_ok_and(|status| status.success()),
-            "cannot stop {}",
-            self.name
-        );
+        ensure!(sent.is_ok_and(|status| status.success()), "cannot stop {}", self.name);
         let mut status = None;
         let ended = clock::wait_for(STOP_WAIT_MAX, || {
             status = self.child.try_wait().ok().flatten();
             status.is_some()
         });
-        ensure!(
-            ended.is_some(),
-            "{} did not end within {STOP_WAIT_MAX:?} of SIGTERM",
-            self.name
-        );
+        ensure!(ended.is_some(), "{} did not end within {STOP_WAIT_MAX:?} of SIGTERM", self.name);
         let clean = status.is_some_and(|status| status.success());
         ensure!(clean, "{} ended with {status:?} on SIGTERM", self.name);
         Ok(())
@@ -178,13 +156,10 @@ mod tests {
     #[test]
     fn lines_are_handed_on_and_a_failure_is_not_lost_behind_them() {
         let mut seen = Vec::new();
-        let read = lines(
-            Command::new("sh").args(["-c", "echo a; echo b; exit 4"]),
-            |line| {
-                seen.push(line.to_owned());
-                Ok(())
-            },
-        );
+        let read = lines(Command::new("sh").args(["-c", "echo a; echo b; exit 4"]), |line| {
+            seen.push(line.to_owned());
+            Ok(())
+        });
         assert_eq!(seen, ["a", "b"]);
         assert!(read.unwrap_err().to_string().contains("ended with"));
         assert!(lines(Command::new("echo").arg("a"), |_| bail!("no")).is_err());

@@ -30,10 +30,7 @@ impl Scratch {
             .mode(0o700)
             .create(&path)
             .with_context(|| format!("cannot make `{}`", path.display()))?;
-        Ok(Self {
-            path,
-            fate: Fate::Remove,
-        })
+        Ok(Self { path, fate: Fate::Remove })
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -37,10 +37,7 @@ impl Tally {
         let Ok(number) = number.parse::<u64>() else { return };
         if what.starts_with("passed") {
             self.passed += number;
-        } else if ["failed", "timed out", "exec failed"]
-            .iter()
-            .any(|end| what.starts_with(end))
-        {
+        } else if ["failed", "timed out", "exec failed"].iter().any(|end| what.starts_with(end)) {
             self.failed += number;
         }
     }
@@ -72,11 +69,7 @@ mod tests {
 
     #[test]
     fn closing_lines_of_both_runners_are_understood() {
-        check(
-            "     Summary [   0.012s] 42 tests run: 42 passed, 0 skipped\n",
-            42,
-            0,
-        );
+        check("     Summary [   0.012s] 42 tests run: 42 passed, 0 skipped\n", 42, 0);
         check("     Summary [   1.2s] 1 test run: 1 passed, 3 skipped", 1, 0);
         check(
             "Summary [ 9.0s] 7/9 tests run: 3 passed (1 slow), 2 failed, 1 timed out, 1 exec failed, 0 skipped",
@@ -88,11 +81,7 @@ mod tests {
             3,
             0,
         );
-        check(
-            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out",
-            3,
-            2,
-        );
+        check("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out", 3, 2);
     }
 
     #[test]

@@ -31,30 +31,12 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
-    Step {
-        name: "format",
-        run: format,
-    },
-    Step {
-        name: "clippy",
-        run: clippy,
-    },
-    Step {
-        name: "tidy",
-        run: || Ok(gate(tidy::check()?)),
-    },
-    Step {
-        name: "deny",
-        run: deny,
-    },
-    Step {
-        name: "tests",
-        run: tests,
-    },
-    Step {
-        name: "doc tests",
-        run: doc_tests,
-    },
+    Step { name: "format", run: format },
+    Step { name: "clippy", run: clippy },
+    Step { name: "tidy", run: || Ok(gate(tidy::check()?)) },
+    Step { name: "deny", run: deny },
+    Step { name: "tests", run: tests },
+    Step { name: "doc tests", run: doc_tests },
 ];
 
 pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
@@ -74,11 +56,7 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     println!("\n== summary ==\n{}", lines.join("\n"));
     println!("all of it in {:.1} s", watch.elapsed().as_secs_f64());
     println!("{total}");
-    Ok(if total.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn take(step: &Step) -> (Tally, String) {
@@ -89,11 +67,7 @@ fn take(step: &Step) -> (Tally, String) {
         Tally::FAILED
     });
     let word = if tally.failed == 0 { "ok" } else { "FAILED" };
-    let line = format!(
-        "{:<10} {word:<7} {:>7.1} s  {tally}",
-        step.name,
-        watch.elapsed().as_secs_f64()
-    );
+    let line = format!("{:<10} {word:<7} {:>7.1} s  {tally}", step.name, watch.elapsed().as_secs_f64());
     println!("-- {line}");
     (tally, line)
 }
@@ -103,15 +77,7 @@ fn format() -> Result<Tally> {
 }
 
 fn clippy() -> Result<Tally> {
-    check(cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    check(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
 }
 
 fn deny() -> Result<Tally> {
@@ -131,13 +97,7 @@ fn tests() -> Result<Tally> {
         return count(cargo().args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]));
     }
     eprintln!("cargo-nextest is not installed: running `cargo test`");
-    count(cargo().args([
-        "test",
-        "--workspace",
-        "--locked",
-        "--no-fail-fast",
-        "--all-targets",
-    ]))
+    count(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast", "--all-targets"]))
 }
 
 fn doc_tests() -> Result<Tally> {
@@ -174,10 +134,7 @@ mod tests {
 
     #[test]
     fn a_step_that_cannot_start_is_a_failure_and_not_the_end() {
-        let step = Step {
-            name: "absent",
-            run: || check(&mut Command::new("/nowhere/at-all")),
-        };
+        let step = Step { name: "absent", run: || check(&mut Command::new("/nowhere/at-all")) };
         let (tally, line) = take(&step);
         assert_eq!(tally, Tally::FAILED);
         assert!(line.contains("FAILED"), "{line}");

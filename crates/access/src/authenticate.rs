@@ -179,10 +179,7 @@ fn hold_key(key: &Key, digest: Digest, now: Timestamp) -> Result<Holder<'_>, Ref
 /// The exact command by which a role is given to a subject.
 #[must_use]
 pub(crate) fn grant_command(role: &RoleName, subject: &SubjectId) -> String {
-    format!(
-        "ask an administrator for: daypass grant {role} --to {} --for 1h --reason \"...\"",
-        subject.name()
-    )
+    format!("daypass grant {role} --to {} --for 1h --reason \"...\"", subject.name())
 }
 
 impl Holder<'_> {

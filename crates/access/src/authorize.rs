@@ -124,8 +124,10 @@ fn how_to_ask(view: &View, api: ApiIndex, asked: Asked<'_>, holder: &Holder<'_>)
 
 fn command_for(role: &RoleName, holder: &Holder<'_>) -> String {
     match holder.subject.kind() {
+        // A service's roles are fixed with its key.
         SubjectKind::Service => {
-            format!("daypass service add {} --role {role} --for 90d", holder.subject.name())
+            let name = holder.subject.name();
+            format!("daypass service remove {name}; daypass service add {name} --role {role} --for 90d")
         }
         SubjectKind::User | SubjectKind::Local => grant_command(role, &holder.subject),
     }

@@ -187,7 +187,7 @@ impl Compiled {
             return Some((index, path));
         }
         let inner = path.strip_prefix('/')?;
-        let (first, rest) = inner.find('/').map_or((inner, "/"), |slash| inner.split_at(slash));
+        let (first, rest) = inner.find('/').map_or((inner, ""), |slash| inner.split_at(slash));
         self.prefixes.get(first).map(|index| (*index, rest))
     }
 

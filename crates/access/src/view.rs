@@ -204,6 +204,9 @@ impl View {
         if *credential.standing() != Standing::Active {
             return Some(Reason::CredentialRevoked);
         }
+        if !self.gives_a_role(credential) {
+            return Some(Reason::OperationNotAllowed);
+        }
         let (grant, subject) = match &**credential {
             Credential::Token(token) => {
                 let Some(grant) = self.grants.get(&token.grant) else { return Some(Reason::GrantEnded) };
@@ -219,6 +222,16 @@ impl View {
             return Some(Reason::CredentialExpired);
         }
         subject.is_some_and(|subject| !self.knows(subject)).then_some(Reason::SubjectSuspended)
+    }
+
+    /// Whether the policy still has a role that the credential gives. A session gives none and needs none.
+    fn gives_a_role(&self, credential: &Credential) -> bool {
+        let exists = |role: &RoleName| self.policy.policy().roles.contains_key(role);
+        match credential {
+            Credential::Token(token) => self.grants.get(&token.grant).is_none_or(|grant| exists(&grant.role)),
+            Credential::Key(key) => key.roles.iter().any(exists),
+            Credential::Session(_) => true,
+        }
     }
 
     /// Whether the policy names this person; services are known by their keys.

@@ -71,7 +71,12 @@ impl Journaled {
         self.recent.push_front((revision, leaf));
     }
 
-    /// The revision up to which every event is a leaf.
+    /// Remembers that the event at `revision` is, or will be, a leaf that is not known here.
+    pub fn pass(&mut self, revision: Revision) {
+        self.revision = revision;
+    }
+
+    /// The revision up to which every event is, or will be, a leaf.
     #[must_use]
     pub const fn revision(&self) -> Revision {
         self.revision

@@ -9,7 +9,7 @@ use std::time::Duration;
 use access::credential::CredentialId;
 use access::id::Name;
 use access::role::MethodPath;
-use access::view::Grant;
+use access::view::{Grant, Standing, Token};
 use access::{Deadline, GrantId, RoleName, SubjectId, SubjectKind};
 
 use crate::command::{GiveGrant, MintToken, Via};
@@ -23,6 +23,9 @@ pub const GRANT_LIFETIME_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// The most grants one subject holds at a time.
 pub const GRANTS_IN_FORCE_MAX: usize = 100;
+
+/// The most tokens of one grant in force at once.
+pub(crate) const TOKENS_PER_GRANT_MAX: usize = 1_000;
 
 /// The most grants there may be, those recently ended included.
 pub const GRANTS_MAX: usize = 1_000_000;
@@ -98,6 +101,7 @@ impl Case<'_> {
             None => self.only_grant()?,
         };
         self.room_for_credential(CredentialId::Token(mint.id), &mint.digest)?;
+        self.room_for_token(grant)?;
         let own_end = mint.lifetime.map_or(grant.until, |lifetime| Deadline::after(self.now, lifetime));
         Ok(vec![Change::MintToken {
             token: mint.id,
@@ -107,6 +111,14 @@ impl Case<'_> {
             until: own_end.min(grant.until),
             only: mint.only.clone(),
         }])
+    }
+
+    /// One holder cannot use up the room of all.
+    fn room_for_token(&self, grant: &Grant) -> Result<(), Denied> {
+        let in_force =
+            |token: &&Token| token.standing == Standing::Active && !token.until.has_passed(self.now);
+        let held = self.state.tokens_of(grant.id).filter(in_force).count();
+        within(held, TOKENS_PER_GRANT_MAX, "tokens of this grant in force")
     }
 
     /// People mint from their own grants, the server's own machine from any.

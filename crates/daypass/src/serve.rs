@@ -40,11 +40,11 @@ async fn run(path: PathBuf, environment: Environment, loaded: Loaded) -> anyhow:
     if !warnings.trim().is_empty() {
         tracing::warn!("{warnings}");
     }
-    let addresses = (loaded.settings.proxy, loaded.settings.console, loaded.settings.data.clone());
+    let fixed = Fixed::of(&loaded.settings);
     let node = Node::start(parts(loaded.settings)?).await?;
     announce(&node);
     while let Asked::Reload = signals.next().await {
-        reload(&node, &path, &environment, &addresses).await;
+        reload(&node, &path, &environment, &fixed).await;
     }
     tracing::info!("draining; a second signal quits at once");
     tokio::select! {
@@ -108,13 +108,25 @@ impl Signals {
     }
 }
 
+/// The settings that a running node cannot change.
+#[derive(Debug, PartialEq, Eq)]
+struct Fixed {
+    proxy: std::net::SocketAddr,
+    console: std::net::SocketAddr,
+    data: PathBuf,
+    durability: config::Durability,
+}
+
+impl Fixed {
+    fn of(settings: &Settings) -> Self {
+        // Named one by one, so that a new setting cannot be forgotten here.
+        let Settings { proxy, console, public_url: _, data, durability, policy: _, forwards: _ } = settings;
+        Self { proxy: *proxy, console: *console, data: data.clone(), durability: *durability }
+    }
+}
+
 /// Loads the file again and puts it in force; on any error all stays as it is.
-async fn reload(
-    node: &Node,
-    path: &Path,
-    environment: &Environment,
-    (proxy, console, data): &(std::net::SocketAddr, std::net::SocketAddr, PathBuf),
-) {
+async fn reload(node: &Node, path: &Path, environment: &Environment, fixed: &Fixed) {
     let loaded = match Config::load(path, environment) {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -124,9 +136,9 @@ async fn reload(
         }
     };
     let settings = loaded.settings;
-    if (settings.proxy, settings.console, &settings.data) != (*proxy, *console, data) {
+    if Fixed::of(&settings) != *fixed {
         return tracing::error!(
-            "the configuration was not reloaded: `listen` and `data` can only change with a restart"
+            "the configuration was not reloaded: `listen`, `data` and `journal` can only change with a restart"
         );
     }
     let plans = match plans(settings.forwards) {
@@ -152,6 +164,21 @@ fn cores(environment: &Environment) -> anyhow::Result<usize> {
     }
 }
 
+/// Descriptors that are never given to clients of the proxy: console, socket, ledger, journal, the rest.
+const DESCRIPTORS_RESERVED: u64 = 512;
+
+/// How many client connections each core takes: what the system allows this process, less a reserve, and one more
+/// descriptor toward the upstream for each. Raises the soft limit to the hard one first.
+fn connections_per_core(cores: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let free = allowed.saturating_sub(DESCRIPTORS_RESERVED).max(allowed / 2);
+    let each = free / 2 / u64::try_from(cores).unwrap_or(u64::MAX).max(1);
+    usize::try_from(each).unwrap_or(usize::MAX).max(1)
+}
+
 /// What a node is started with, from settings and the system's own clock and randomness.
 ///
 /// # Errors
@@ -162,11 +189,13 @@ pub fn parts(settings: Settings) -> anyhow::Result<Parts> {
         config::Durability::Fsync => journal::Durability::Fsync,
         config::Durability::Write => journal::Durability::Write,
     };
+    let cores = cores(&Environment::process())?;
     Ok(Parts {
         data: settings.data,
         proxy: settings.proxy,
         console: settings.console,
-        cores: cores(&Environment::process())?,
+        cores,
+        connections_per_core: connections_per_core(cores),
         journal: JournalParts { durability, disk: None },
         plans: plans(settings.forwards)?,
         policy: settings.policy,

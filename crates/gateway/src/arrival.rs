@@ -44,6 +44,8 @@ pub(crate) struct Fields<'a> {
     pub(crate) upgrade: Field<'a>,
     pub(crate) user_agent: Field<'a>,
     pub(crate) traceparent: Field<'a>,
+    /// Whether `Connection` lists `upgrade`.
+    connection_upgrades: bool,
     count: usize,
     bytes: usize,
     fault: Option<&'static str>,
@@ -98,6 +100,10 @@ impl<'a> Fields<'a> {
             "upgrade" => self.upgrade.add(value),
             "user-agent" => self.user_agent.add(value),
             "traceparent" => self.traceparent.add(value),
+            "connection" => {
+                let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                self.connection_upgrades |= options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+            }
             _ => {}
         }
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
@@ -106,7 +112,24 @@ impl<'a> Fields<'a> {
         if credential::occurs_in(value) {
             self.fault = Some("a credential stands in a header other than `Authorization`");
         }
+        if is_override(name) {
+            self.fault = Some("a header asks for another method or path than the request line");
+        }
     }
+}
+
+/// Headers by which some upstreams are asked for another method or path than the one that was judged.
+fn is_override(name: &str) -> bool {
+    matches!(
+        name,
+        "x-http-method"
+            | "x-http-method-override"
+            | "x-method-override"
+            | "x-original-method"
+            | "x-original-uri"
+            | "x-original-url"
+            | "x-rewrite-url"
+    )
 }
 
 /// Reads a head as an arrival.
@@ -165,7 +188,10 @@ fn refuse_odd_upgrade(head: &Head<'_>, method: Method) -> Result<(), Refused> {
     match head.fields.upgrade {
         Field::Absent => Ok(()),
         Field::Once(_)
-            if head.asks_for_websocket() && method == Method::Get && head.body == BodyLength::None =>
+            if head.asks_for_websocket()
+                && head.fields.connection_upgrades
+                && method == Method::Get
+                && head.body == BodyLength::None =>
         {
             Ok(())
         }
@@ -190,6 +216,9 @@ fn host<'a>(head: &Head<'a>) -> Result<&'a str, Refused> {
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_');
     if host.is_empty() || host.len() > 255 || !host.bytes().all(plain) {
         return Err(malformed("the host is empty, too long, or has characters that a host does not have"));
+    }
+    if credential::occurs_in(host.as_bytes()) {
+        return Err(malformed("a credential stands in the host"));
     }
     Ok(host)
 }
@@ -239,7 +268,8 @@ pub(crate) fn recordable_path(path: &str) -> std::borrow::Cow<'_, str> {
 
 /// The names of a query's fields, without their values: `a=&b=`. Empty where a credential stands in it.
 pub(crate) fn recordable_query(query: &str) -> String {
-    if hides_credential(query) {
+    let visible = query.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+    if !visible || hides_credential(query) {
         return String::new();
     }
     let mut kept = String::with_capacity(query.len());
@@ -258,7 +288,7 @@ pub(crate) fn recordable_query(query: &str) -> String {
 const ESCAPE_LAYERS_MAX: usize = 4;
 
 /// Percent escapes must not carry a credential past the check into the record.
-fn hides_credential(text: &str) -> bool {
+pub(crate) fn hides_credential(text: &str) -> bool {
     let mut bytes = std::borrow::Cow::Borrowed(text.as_bytes());
     for _ in 0..ESCAPE_LAYERS_MAX {
         if credential::occurs_in(&bytes) {
@@ -333,6 +363,8 @@ mod tests {
             &[host, ("expect", "something")],
             &[host, ("x_forwarded_for", "10.0.0.1")],
             &[host, ("x.y", "1")],
+            &[host, ("x-http-method-override", "DELETE")],
+            &[host, ("x-original-url", "/admin")],
         ] {
             assert_eq!(judge("/x", fields), Err(Reason::RequestMalformed), "{fields:?}");
         }

@@ -94,6 +94,8 @@ pub(crate) enum Stopped {
     TooLarge,
     #[error("the client stopped sending")]
     Client,
+    #[error("the body is not framed as HTTP frames bodies")]
+    Malformed,
     #[error("the answer ended before the body")]
     Answered,
 }
@@ -111,6 +113,13 @@ impl Upload {
         let progress = Rc::new(Progress::default());
         (Self { incoming, bytes_max, progress: progress.clone() }, progress)
     }
+}
+
+/// Whether a body broke off because its chunks could not be read, rather than because nothing came any more.
+fn is_malformed(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput};
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| matches!(cause.kind(), InvalidData | InvalidInput))
 }
 
 /// The codec drops a body when it has sent it, or will not send it.
@@ -149,9 +158,10 @@ impl Body for Upload {
                 }
                 Some(Ok(frame))
             }
-            Err(_) => {
-                self.progress.stopped.set(Some(Stopped::Client));
-                Some(Err(Stopped::Client))
+            Err(error) => {
+                let why = if is_malformed(&error) { Stopped::Malformed } else { Stopped::Client };
+                self.progress.stopped.set(Some(why));
+                Some(Err(why))
             }
         })
     }

@@ -1,6 +1,6 @@
 //! One core: a thread with its own runtime, listener, connections and upstream pool.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
 use std::rc::Rc;
@@ -19,6 +19,7 @@ use crate::arrival::{Fields, Head};
 use crate::forward::{Passed, forward};
 use crate::gateway::Acknowledgements;
 use crate::peer::Peer;
+use crate::picture::Picture;
 use crate::pipeline::Pipeline;
 use crate::respond::{Answer, Names, problem};
 use crate::streams::Streams;
@@ -34,12 +35,24 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     node: Arc<str>,
     random: RefCell<fastrand::Rng>,
+    /// How many client connections are open.
+    connections: Cell<usize>,
+}
+
+/// One client connection, counted while it is open.
+#[derive(Debug)]
+pub(crate) struct Counted(Rc<Core>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get().saturating_sub(1));
+    }
 }
 
 /// What a core is told by the node.
 pub(crate) enum Order {
     /// A newer picture is in place: cut what it no longer holds, and say so.
-    Enforce(access::Revision),
+    Enforce(Arc<Picture>),
     /// Cut everything.
     CutAll,
     /// Tell how many exchanges are open.
@@ -72,7 +85,17 @@ impl Core {
             pipeline,
             node,
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
+            connections: Cell::new(0),
         }
+    }
+
+    /// Counts one more connection, unless there are `most` already.
+    pub(crate) fn count_connection(self: &Rc<Self>, most: usize) -> Option<Counted> {
+        let open = self.connections.get();
+        (open < most).then(|| {
+            self.connections.set(open.saturating_add(1));
+            Counted(self.clone())
+        })
     }
 
     /// The name of the node in receipts.
@@ -126,8 +149,8 @@ impl Core {
     pub(crate) async fn obey(&self, mut orders: mpsc::Receiver<Order>, acknowledgements: &Acknowledgements) {
         while let Some(order) = orders.recv().await {
             match order {
-                Order::Enforce(revision) => {
-                    let picture = self.pipeline.views.latest();
+                Order::Enforce(picture) => {
+                    let revision = picture.view.revision;
                     let counts = self.pipeline.streams.cut_ended(&picture.view, self.clock.now());
                     acknowledgements.acknowledge(revision, counts, self.clock.now());
                 }
@@ -135,7 +158,9 @@ impl Core {
                     self.pipeline.streams.cut_all();
                 }
                 Order::Count(reply) => {
-                    let _ = reply.send(self.pipeline.streams.len());
+                    // Connections that only write out what they were given have no exchange any more.
+                    let open = self.pipeline.streams.len().max(self.connections.get());
+                    let _ = reply.send(open);
                 }
             }
         }

@@ -168,6 +168,7 @@ pub(crate) fn answer_failure(
     let stopped = admitted.entry.progress.as_ref().and_then(|progress| progress.stopped.get());
     let refused = match (stopped, reason) {
         (Some(Stopped::TooLarge), _) => too_large(admitted.body_bytes_max),
+        (Some(why @ Stopped::Malformed), _) => Refused::because(Reason::RequestMalformed, why.to_string()),
         (_, Reason::UpstreamTimeout) => {
             Refused::because(reason, "the upstream did not answer within its time")
         }
@@ -184,7 +185,7 @@ pub(crate) fn answer_failure(
         admitted.entry.fail(Some(status(reason).as_u16()), reason);
     }
     let refused = match reason {
-        Reason::BodyTooLarge => refused,
+        Reason::BodyTooLarge | Reason::RequestMalformed => refused,
         _ => refused.next("look at the API itself: Daypass let the request pass and sent it on"),
     };
     problem(&refused, names, version)

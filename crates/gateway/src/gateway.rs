@@ -12,15 +12,15 @@ use journal::Journal;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::bounds::CONNECTIONS_PER_CORE_MAX;
 use crate::core::{Core, Order, Phase};
 use crate::limits::Limits;
-use crate::listen;
+use crate::listen::{self, Share};
 use crate::picture::{Picture, Views};
 use crate::pipeline::Pipeline;
 use crate::streams::{CutCounts, Streams};
 
-/// The most orders that wait for one core. Beyond it an order is dropped: those that wait look at the newest
-/// picture, too.
+/// The most orders that wait for one core. Beyond it an order is dropped, and its receipt names no node.
 const ORDERS_MAX: usize = 1_024;
 /// The most revisions whose acknowledgement is remembered.
 const ACKNOWLEDGEMENTS_MAX: usize = 1_024;
@@ -40,6 +40,8 @@ pub struct Options {
     pub node: Arc<str>,
     /// A number that differs from start to start, for the ids of requests.
     pub seed: u64,
+    /// How many client connections each thread takes; at most [`crate::bounds::CONNECTIONS_PER_CORE_MAX`].
+    pub connections_per_core: usize,
 }
 
 /// Why a gateway did not start.
@@ -101,9 +103,12 @@ impl Gateway {
         let cores = options.cores.max(1);
         let mut address = options.address;
         let mut listeners = Vec::with_capacity(cores);
+        if address.port() != 0 {
+            listen::bind(address, Share::Nobody).map_err(|source| StartError::Bind { address, source })?;
+        }
         for _ in 0..cores {
             let bind = |source| StartError::Bind { address, source };
-            let listener = listen::bind(address).map_err(bind)?;
+            let listener = listen::bind(address, Share::Cores).map_err(bind)?;
             address = listener.local_addr().map_err(bind)?;
             listeners.push(listener);
         }
@@ -121,6 +126,7 @@ impl Gateway {
                 node: options.node.clone(),
                 random: options.seed.wrapping_add(place as u64),
                 listener,
+                connections_max: options.connections_per_core.min(CONNECTIONS_PER_CORE_MAX),
                 orders: receiver,
                 acknowledgements: acknowledgements.clone(),
                 phase: phase.subscribe(),
@@ -142,12 +148,13 @@ impl Gateway {
     ///
     /// When this returns, the next request is judged by it.
     pub fn publish(&self, picture: Picture) {
-        let revision = picture.view.revision;
-        self.views.publish(picture);
-        self.acknowledgements.expect(revision, self.clock.now());
+        let picture = Arc::new(picture);
+        self.acknowledgements.expect(picture.view.revision, self.clock.now());
+        self.views.publish(&picture);
         for core in &self.orders {
-            // A full queue means that the core is about to look at this picture anyway.
-            let _ = core.try_send(Order::Enforce(revision));
+            // A full queue means that a thousand pictures wait for the core: its receipt will say that it did not
+            // answer in time.
+            let _ = core.try_send(Order::Enforce(picture.clone()));
         }
     }
 
@@ -213,6 +220,7 @@ struct Seed {
     node: Arc<str>,
     random: u64,
     listener: std::net::TcpListener,
+    connections_max: usize,
     orders: mpsc::Receiver<Order>,
     acknowledgements: Arc<Acknowledgements>,
     phase: watch::Receiver<Phase>,
@@ -249,7 +257,7 @@ impl Seed {
             tokio::task::spawn_local(
                 async move { watching.streams().watch_deadlines(&*clock, &views).await },
             );
-        tokio::task::spawn_local(listen::serve(core.clone(), listener, self.phase));
+        tokio::task::spawn_local(listen::serve(core.clone(), listener, self.connections_max, self.phase));
         core.obey(self.orders, &self.acknowledgements).await;
         deadlines.abort();
         // What was cut or abandoned last is still to be written.

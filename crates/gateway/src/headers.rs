@@ -45,8 +45,22 @@ fn is_dropped_from_request(name: &str) -> bool {
                 | "x-real-ip"
                 | "via"
                 | "http2-settings"
+                | "x-client-ip"
+                | "client-ip"
+                | "true-client-ip"
+                | "cf-connecting-ip"
+                | "x-cluster-client-ip"
+                | "x-original-forwarded-for"
+                | "x-envoy-external-address"
+                | "x-forwarded"
+                | "forwarded-for"
+                | "x-host"
+                | "x-original-host"
+                | "remote-user"
+                | "x-remote-user"
+                | "proxy"
         )
-        || name.starts_with("daypass-")
+        || name.contains("daypass")
         || name.starts_with("x-forwarded-")
 }
 

@@ -19,8 +19,8 @@ use tokio::sync::watch;
 
 use crate::arrival::{Fields, Head};
 use crate::bounds::{
-    CODEC_HEAD_BYTES_MAX, CODEC_HEADERS_MAX, CONNECTIONS_PER_CORE_MAX, CUT_TIME_MAX,
-    H2_HEADER_LIST_BYTES_MAX, H2_RESETS_PENDING_MAX, H2_STREAMS_MAX, HEAD_TIME_MAX,
+    CODEC_HEAD_BYTES_MAX, CODEC_HEADERS_MAX, CUT_TIME_MAX, H2_HEADER_LIST_BYTES_MAX, H2_RESETS_PENDING_MAX,
+    H2_STREAMS_MAX, HEAD_TIME_MAX,
 };
 use crate::core::{Core, LocalExecutor, Phase, draining};
 use crate::peer::Peer;
@@ -32,14 +32,23 @@ const BACKLOG: i32 = 1_024;
 /// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A listening socket that every core may have for the same address.
+/// Whether a socket may share its address with others of the same user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// The cores of one node do.
+    Cores,
+    /// Nobody else has the address: asked first, so that two nodes never share a port unnoticed.
+    Nobody,
+}
+
+/// A listening socket.
 ///
 /// # Errors
 /// The address cannot be bound.
-pub(crate) fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+pub(crate) fn bind(address: SocketAddr, share: Share) -> std::io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(share == Share::Cores)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -47,8 +56,12 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener
 }
 
 /// Accepts and serves connections until the node drains, then returns; connections go on by themselves.
-pub(crate) async fn serve(core: Rc<Core>, listener: TcpListener, phase: watch::Receiver<Phase>) {
-    let open = Rc::new(());
+pub(crate) async fn serve(
+    core: Rc<Core>,
+    listener: TcpListener,
+    connections_max: usize,
+    phase: watch::Receiver<Phase>,
+) {
     loop {
         let mut stop = phase.clone();
         let accepted = tokio::select! {
@@ -57,14 +70,16 @@ pub(crate) async fn serve(core: Rc<Core>, listener: TcpListener, phase: watch::R
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) if Rc::strong_count(&open) <= CONNECTIONS_PER_CORE_MAX => {
-                let (core, phase, open) = (core.clone(), phase.clone(), open.clone());
-                tokio::task::spawn_local(async move {
-                    connection(&core, stream, Rc::new(Peer::new(peer.ip())), phase).await;
-                    drop(open);
-                });
-            }
-            Ok(_) => tracing::warn!("a connection was closed: as many are open as one core takes"),
+            Ok((stream, peer)) => match core.count_connection(connections_max) {
+                Some(counted) => {
+                    let (core, phase) = (core.clone(), phase.clone());
+                    tokio::task::spawn_local(async move {
+                        connection(&core, stream, Rc::new(Peer::new(peer.ip())), phase).await;
+                        drop(counted);
+                    });
+                }
+                None => tracing::warn!("a connection was closed: as many are open as one core takes"),
+            },
             Err(error) => {
                 // Out of descriptors: going on at once would spin.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -111,7 +126,7 @@ async fn spoken(stream: &TcpStream) -> std::io::Result<Spoken> {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         // Peeking again at the same bytes returns at once; look again when more may have come.
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -104,9 +104,13 @@ impl Views {
         }
     }
 
-    /// Puts a new picture in place; the next request sees it.
-    pub fn publish(&self, picture: Picture) {
-        self.picture.store(Arc::new(picture));
+    /// Puts a new picture in place, unless a newer one is: what was revoked in between stays revoked. The next
+    /// request sees it.
+    pub fn publish(&self, picture: &Arc<Picture>) {
+        self.picture.rcu(|present| {
+            let newer = if present.view.revision > picture.view.revision { present } else { picture };
+            newer.clone()
+        });
     }
 
     /// States that the present picture was fresh at `at`.

@@ -14,7 +14,7 @@ use arrayvec::ArrayString;
 use http::HeaderValue;
 use journal::{Closing, Ending, OpenEntry, Receipt, Request};
 
-use crate::arrival::{Head, recordable_path, recordable_query};
+use crate::arrival::{Head, hides_credential, recordable_path, recordable_query};
 use crate::body::{Progress, Validated, body_bytes_max};
 use crate::bounds::USER_AGENT_BYTES_MAX;
 use crate::headers::HostRouted;
@@ -181,12 +181,13 @@ fn recorded_path(picture: &Picture, head: &Head<'_>, routed: bool) -> String {
 }
 
 fn clean(text: &str) -> Option<&str> {
-    let visible = text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+    // An `@` would come with what stands before it: a user and a password.
+    let visible = text.bytes().all(|byte| (0x21..0x7f).contains(&byte) && byte != b'@');
     (visible && text.len() <= 255 && !access::credential::occurs_in(text.as_bytes())).then_some(text)
 }
 
 fn user_agent<'a>(head: &Head<'a>) -> Option<&'a str> {
-    let text = head.fields.user_agent.text()?;
+    let text = head.fields.user_agent.text().filter(|text| !hides_credential(text))?;
     text.get(..text.len().min(USER_AGENT_BYTES_MAX))
 }
 

@@ -4,7 +4,7 @@
 //! Not here: which API has which upstreams (see `picture`), health checks.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,7 +26,7 @@ use crate::picture::{Forward, Scheme, Upstream};
 type Http1 = http1::SendRequest<Upload>;
 type Http2 = http2::SendRequest<Upload>;
 /// Idle connections by authority, each with the time since when it is idle; the last used is last.
-type Idle = HashMap<Box<str>, Vec<(Http1, Timestamp)>>;
+type Idle = HashMap<Box<str>, VecDeque<(Http1, Timestamp)>>;
 
 /// The upstream connections of one core.
 #[derive(Debug)]
@@ -68,8 +68,13 @@ impl Lease {
             Some(line) => line,
             None => idle.entry(self.authority.clone()).or_default(),
         };
+        let now = self.pool.clock.now();
+        // The longest idle is in front: those that a lower load no longer reaches go one by one.
+        if line.front().is_some_and(|(_, since)| now.since(*since) > UPSTREAM_IDLE_TIME_MAX) {
+            line.pop_front();
+        }
         if line.len() < UPSTREAM_IDLE_MAX {
-            line.push((sender, self.pool.clock.now()));
+            line.push_back((sender, now));
         }
     }
 }
@@ -165,7 +170,7 @@ impl Pool {
         let now = self.clock.now();
         let mut idle = self.idle.borrow_mut();
         let line = idle.get_mut(authority)?;
-        while let Some((sender, since)) = line.pop() {
+        while let Some((sender, since)) = line.pop_back() {
             if now.since(since) > UPSTREAM_IDLE_TIME_MAX {
                 // The last used is on top: all below are older.
                 line.clear();

@@ -63,11 +63,32 @@ impl H2 {
         Self { sender, book, connection: number, authority: address.to_string(), _driving: driving }
     }
 
+    /// Sends a request and takes the head of its answer; the body comes as it is asked for.
+    ///
+    /// # Panics
+    /// No answer came.
+    pub async fn open(&mut self, ask: &Ask) -> Response<Incoming> {
+        let response = self.request(ask).await;
+        self.book.keep(self.answer_of(&response));
+        response
+    }
+
     /// Sends a request and reads its answer whole.
     ///
     /// # Panics
     /// None came.
     pub async fn send(&mut self, ask: &Ask) -> Answer {
+        let response = self.request(ask).await;
+        let mut answer = self.answer_of(&response);
+        if let Ok(body) = response.into_body().collect().await {
+            answer.whole = true;
+            answer.body = body.to_bytes().to_vec();
+        }
+        self.book.keep(answer.clone());
+        answer
+    }
+
+    async fn request(&mut self, ask: &Ask) -> Response<Incoming> {
         let uri = format!("http://{}{}", self.authority, ask.target);
         let mut request = Request::builder().method(ask.method.as_str()).uri(uri);
         for (name, value) in &ask.fields {
@@ -76,19 +97,18 @@ impl H2 {
         let request = request.body(Full::from(ask.body.clone())).unwrap();
         self.sender.ready().await.unwrap();
         let answering = tokio::time::timeout(PATIENCE, self.sender.send_request(request));
-        let (parts, body) = answering.await.unwrap().unwrap().into_parts();
-        let collected = body.collect().await;
+        answering.await.unwrap().unwrap()
+    }
+
+    fn answer_of(&self, response: &Response<Incoming>) -> Answer {
         let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let fields = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
-        let answer = Answer {
+        let fields = response.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
+        Answer {
             connection: self.connection,
-            status: parts.status.as_u16(),
+            status: response.status().as_u16(),
             fields: fields.collect(),
-            whole: collected.is_ok(),
-            body: collected.map(|body| body.to_bytes().to_vec()).unwrap_or_default(),
             multiplexed: true,
-        };
-        self.book.keep(answer.clone());
-        answer
+            ..Answer::default()
+        }
     }
 }

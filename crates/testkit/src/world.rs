@@ -29,6 +29,8 @@ use crate::time::{Random, TestClock, eventually};
 use crate::upstream::Upstream;
 use crate::{logs, oracle};
 
+/// The most connections that one core of a world takes.
+const CONNECTIONS_MAX: usize = 1_000;
 /// How far time moves while the journal is waited for: half of what it waits between two tries.
 const RETRY: Duration = Duration::from_millis(250);
 /// How long open exchanges may go on when a node is stopped.
@@ -145,6 +147,7 @@ impl World {
             proxy: settings.proxy,
             console: settings.console,
             cores: self.setup.cores,
+            connections_per_core: CONNECTIONS_MAX,
             journal: JournalParts {
                 durability: self.setup.durability,
                 disk: Some(Arc::new(self.disk.clone())),

@@ -44,10 +44,7 @@ pub(crate) fn used(pid: u32, ticks_per_second: u64) -> Result<Cpu> {
         ticks.1 += child.system_ticks;
     }
     let time = |ticks: u64| Duration::from_micros(ticks * 1_000_000 / ticks_per_second.max(1));
-    Ok(Cpu {
-        user: time(ticks.0),
-        system: time(ticks.1),
-    })
+    Ok(Cpu { user: time(ticks.0), system: time(ticks.1) })
 }
 
 fn children(pid: u32) -> Result<Vec<Stat>> {
@@ -69,21 +66,13 @@ fn stat(pid: u32) -> Result<Stat> {
 
 /// The command's name may hold blanks and parentheses; the fields begin behind the last one.
 fn parse(line: &str) -> Result<Stat> {
-    let Some((_, rest)) = line.rsplit_once(") ") else {
-        bail!("not a stat line: `{line}`")
-    };
+    let Some((_, rest)) = line.rsplit_once(") ") else { bail!("not a stat line: `{line}`") };
     let fields: Vec<&str> = rest.split(' ').collect();
     let number = |at: usize| -> Result<u64> {
-        let field = fields
-            .get(at)
-            .with_context(|| format!("no field {at}: `{line}`"))?;
+        let field = fields.get(at).with_context(|| format!("no field {at}: `{line}`"))?;
         field.parse().with_context(|| format!("not a number: `{field}`"))
     };
-    Ok(Stat {
-        parent: u32::try_from(number(1)?)?,
-        user_ticks: number(11)?,
-        system_ticks: number(12)?,
-    })
+    Ok(Stat { parent: u32::try_from(number(1)?)?, user_ticks: number(11)?, system_ticks: number(12)? })
 }
 
 #[cfg(test)]
@@ -93,14 +82,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let line = "42 (a) b (c)) S 7 42 42 0 -1 4194560 100 0 0 0 250 50 3 4 20 0 9 0 100 1 1 1\n";
-        assert_eq!(
-            parse(line).unwrap(),
-            Stat {
-                parent: 7,
-                user_ticks: 250,
-                system_ticks: 50
-            }
-        );
+        assert_eq!(parse(line).unwrap(), Stat { parent: 7, user_ticks: 250, system_ticks: 50 });
         assert!(parse("42 (x) S 7").is_err());
         assert!(parse("").is_err());
     }

@@ -69,14 +69,8 @@ impl Options {
             binary: args.value("--binary")?,
         };
         args.finish()?;
-        ensure!(
-            (1..=ROUNDS_MAX).contains(&options.rounds),
-            "`--rounds` takes 1 to {ROUNDS_MAX}"
-        );
-        ensure!(
-            (1..=4_096).contains(&options.connections),
-            "`--connections` takes 1 to 4096"
-        );
+        ensure!((1..=ROUNDS_MAX).contains(&options.rounds), "`--rounds` takes 1 to {ROUNDS_MAX}");
+        ensure!((1..=4_096).contains(&options.connections), "`--connections` takes 1 to 4096");
         Ok(options)
     }
 }
@@ -91,16 +85,10 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     let cores = std::thread::available_parallelism().context("cannot count the cores")?;
     ensure!(cores.get() >= 2, "the proxies and their load need a core each");
     tools::require(&[&NGINX, &WRK, &H2LOAD, &TASKSET])?;
-    let binary = options
-        .binary
-        .clone()
-        .map_or_else(|| build(Profile::Release), Ok)?;
+    let binary = options.binary.clone().map_or_else(|| build(Profile::Release), Ok)?;
     let mut stage = Stage::up(&binary)?;
     let saturated = rounds(&mut stage, &options, &Load::Saturate)?;
-    let steady = options
-        .rate
-        .map(|rate| rounds(&mut stage, &options, &Load::Rate(rate)))
-        .transpose()?;
+    let steady = options.rate.map(|rate| rounds(&mut stage, &options, &Load::Rate(rate))).transpose()?;
     report::print(&command, &options, &stage, &saturated, steady.as_deref());
     Ok(report::verdict(&options, &saturated))
 }
@@ -116,9 +104,8 @@ fn rounds(stage: &mut Stage, options: &Options, load: &Load) -> Result<Vec<Round
         dice.shuffle(&mut order);
         let mut round: Round = Vec::with_capacity(order.len());
         for proxy in order {
-            let slice = stage
-                .slice(proxy, options, load)
-                .with_context(|| format!("round {number}, {proxy}"))?;
+            let slice =
+                stage.slice(proxy, options, load).with_context(|| format!("round {number}, {proxy}"))?;
             round.push((proxy, slice));
         }
         round.sort_by_key(|(proxy, _)| *proxy);

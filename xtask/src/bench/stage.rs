@@ -77,47 +77,25 @@ impl Stage {
         let [backend, nginx] = free_ports()?;
         stage.nginx("backend", LOAD_CORE, backend, &backend_server(backend))?;
         let mut keys = Vec::new();
-        for (proxy, durability) in [
-            (Proxy::Write, Durability::Write),
-            (Proxy::Fsync, Durability::Fsync),
-        ] {
+        for (proxy, durability) in [(Proxy::Write, Durability::Write), (Proxy::Fsync, Durability::Fsync)] {
             keys.push(stage.daypass(binary, proxy, durability, backend)?);
         }
         let pid = stage.nginx("proxy", PROXY_CORE, nginx, &proxy_server(nginx, backend))?;
         // nginx ignores the credential; it is sent so that the load is the same.
         let key = keys.pop().unwrap_or_default();
-        stage.places.push((
-            Proxy::Nginx,
-            Place {
-                port: nginx,
-                pid,
-                key,
-            },
-        ));
+        stage.places.push((Proxy::Nginx, Place { port: nginx, pid, key }));
         stage.rehearse()?;
         Ok(stage)
     }
 
     fn nginx(&mut self, name: &'static str, core: usize, port: u16, server: &str) -> Result<u32> {
         let folder = self.scratch.path().join(name);
-        let conf = self
-            .scratch
-            .write(&format!("{name}/nginx.conf"), &nginx_conf(server))?;
+        let conf = self.scratch.write(&format!("{name}/nginx.conf"), &nginx_conf(server))?;
         let mut command = pinned(core, "nginx");
-        command
-            .arg("-p")
-            .arg(&folder)
-            .arg("-e")
-            .arg(folder.join("error.log"))
-            .arg("-c")
-            .arg(conf);
+        command.arg("-p").arg(&folder).arg("-e").arg(folder.join("error.log")).arg("-c").arg(conf);
         let mut running = Running::start("nginx", &mut command)?;
-        let up = wait_for(Duration::from_secs(10), || {
-            http::get(port, "/bench/v1/items", &[]).is_ok()
-        });
-        running
-            .check()
-            .with_context(|| format!("see `{}`", folder.join("error.log").display()))?;
+        let up = wait_for(Duration::from_secs(10), || http::get(port, "/bench/v1/items", &[]).is_ok());
+        running.check().with_context(|| format!("see `{}`", folder.join("error.log").display()))?;
         ensure!(up.is_some(), "nginx does not answer");
         let pid = running.pid();
         self.servers.push(running);
@@ -131,24 +109,12 @@ impl Stage {
         durability: Durability,
         upstream: u16,
     ) -> Result<String> {
-        let plan = Plan {
-            binary,
-            durability,
-            upstream,
-            core: Some(PROXY_CORE),
-        };
+        let plan = Plan { binary, durability, upstream, core: Some(PROXY_CORE) };
         let mut instance = Instance::prepare(&self.scratch, &plan)?;
         instance.start()?;
         let key = instance.key(ROLE_ALL)?;
         let pid = instance.pid().context("not running")?;
-        self.places.push((
-            proxy,
-            Place {
-                port: instance.proxy,
-                pid,
-                key: key.clone(),
-            },
-        ));
+        self.places.push((proxy, Place { port: instance.proxy, pid, key: key.clone() }));
         self.instances.push(instance);
         Ok(key)
     }
@@ -161,29 +127,18 @@ impl Stage {
                 let answer = http::get(place.port, path, &[("Authorization", &bearer)])?;
                 let length = answer.body.as_ref().map_or(0, Vec::len);
                 let right = answer.status == 200 && length == BODY_BYTES;
-                ensure!(
-                    right,
-                    "{proxy} answered `{path}` with {} and {length} B",
-                    answer.status
-                );
+                ensure!(right, "{proxy} answered `{path}` with {} and {length} B", answer.status);
             }
             let bare = http::get(place.port, PATHS[0], &[])?.status;
             let expected = if *proxy == Proxy::Nginx { 200 } else { 401 };
-            ensure!(
-                bare == expected,
-                "{proxy} answered {bare} to a request without a credential"
-            );
+            ensure!(bare == expected, "{proxy} answered {bare} to a request without a credential");
         }
         Ok(())
     }
 
     /// One slice of load on one proxy, with the CPU time it took there.
     pub(crate) fn slice(&self, proxy: Proxy, options: &Options, load: &Load) -> Result<Slice> {
-        let place = self
-            .places
-            .iter()
-            .find(|(name, _)| *name == proxy)
-            .map(|(_, place)| place);
+        let place = self.places.iter().find(|(name, _)| *name == proxy).map(|(_, place)| place);
         let place = place.context("not on stage")?;
         let shot = Shot {
             port: place.port,
@@ -212,9 +167,7 @@ impl Stage {
 /// One worker, no log, connections kept: what a plain proxy costs at its best.
 fn nginx_conf(server: &str) -> String {
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-    let temporary = temporary
-        .map(|name| format!("  {name}_temp_path tmp_{name};\n"))
-        .concat();
+    let temporary = temporary.map(|name| format!("  {name}_temp_path tmp_{name};\n")).concat();
     format!(
         "\
 daemon off;

@@ -43,11 +43,7 @@ impl Spread {
         sorted.sort_by(f64::total_cmp);
         let at = |place: usize| sorted.get(place).copied().unwrap_or(0.0);
         let last = sorted.len().saturating_sub(1);
-        Self {
-            median: f64::midpoint(at(last / 2), at(last.div_ceil(2))),
-            min: at(0),
-            max: at(last),
-        }
+        Self { median: f64::midpoint(at(last / 2), at(last.div_ceil(2))), min: at(0), max: at(last) }
     }
 }
 
@@ -65,49 +61,17 @@ mod tests {
 
     #[test]
     fn the_median_is_the_middle_or_between_the_two_middles() {
-        assert_eq!(
-            Spread::of([3.0, 1.0, 2.0]),
-            Spread {
-                median: 2.0,
-                min: 1.0,
-                max: 3.0
-            }
-        );
-        assert_eq!(
-            Spread::of([4.0, 1.0, 2.0, 3.0]),
-            Spread {
-                median: 2.5,
-                min: 1.0,
-                max: 4.0
-            }
-        );
-        assert_eq!(
-            Spread::of([7.0]),
-            Spread {
-                median: 7.0,
-                min: 7.0,
-                max: 7.0
-            }
-        );
-        assert_eq!(
-            Spread::of([]),
-            Spread {
-                median: 0.0,
-                min: 0.0,
-                max: 0.0
-            }
-        );
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
+        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]), Spread { median: 2.5, min: 1.0, max: 4.0 });
+        assert_eq!(Spread::of([7.0]), Spread { median: 7.0, min: 7.0, max: 7.0 });
+        assert_eq!(Spread::of([]), Spread { median: 0.0, min: 0.0, max: 0.0 });
     }
 
     #[test]
     fn quantiles_are_by_nearest_rank() {
         let figures: Vec<u64> = (1..=100).collect();
         assert_eq!(
-            (
-                quantile(&figures, 0.5),
-                quantile(&figures, 0.99),
-                quantile(&figures, 1.0)
-            ),
+            (quantile(&figures, 0.5), quantile(&figures, 0.99), quantile(&figures, 1.0)),
             (50, 99, 100)
         );
         assert_eq!((quantile(&[5], 0.01), quantile(&[], 0.5)), (5, 0));
@@ -115,20 +79,8 @@ mod tests {
 
     #[test]
     fn cpu_per_request_is_the_time_of_all_over_the_requests() {
-        let cpu = Cpu {
-            user: Duration::from_millis(500),
-            system: Duration::from_millis(1500),
-        };
-        let slice = Slice {
-            requests: 100_000,
-            seconds: 2.0,
-            cpu,
-            p50_us: 0.0,
-            p99_us: 0.0,
-        };
-        assert_eq!(
-            (slice.cpu_us(), slice.user_us(), slice.rate()),
-            (20.0, 5.0, 50_000.0)
-        );
+        let cpu = Cpu { user: Duration::from_millis(500), system: Duration::from_millis(1500) };
+        let slice = Slice { requests: 100_000, seconds: 2.0, cpu, p50_us: 0.0, p99_us: 0.0 };
+        assert_eq!((slice.cpu_us(), slice.user_us(), slice.rate()), (20.0, 5.0, 50_000.0));
     }
 }

@@ -78,9 +78,7 @@ pub(crate) struct Finding {
 pub(crate) fn counts<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> String {
     let found: Vec<Fault> = findings.into_iter().map(|finding| finding.fault).collect();
     let count = |wanted| found.iter().filter(|fault| **fault == wanted).count();
-    Fault::ALL
-        .map(|fault| format!("{fault} {}", count(fault)))
-        .join(", ")
+    Fault::ALL.map(|fault| format!("{fault} {}", count(fault))).join(", ")
 }
 
 /// Everything that is wrong; nothing when the journal tells the truth about `evidence`.
@@ -100,13 +98,7 @@ pub(crate) fn examine(evidence: &Evidence, rows: &[Row]) -> Vec<Finding> {
     }
     let unsettled = rows.iter().filter(|row| row.outcome.is_none());
     faults.extend(unsettled.map(|row| (Fault::Unsettled, row.id.as_str())));
-    faults
-        .into_iter()
-        .map(|(fault, id)| Finding {
-            fault,
-            id: id.to_owned(),
-        })
-        .collect()
+    faults.into_iter().map(|(fault, id)| Finding { fault, id: id.to_owned() }).collect()
 }
 
 fn repeated<'a>(rows: &'a [Row], forwarded: &'a [String]) -> Vec<(Fault, &'a str)> {
@@ -122,10 +114,7 @@ fn repeated<'a>(rows: &'a [Row], forwarded: &'a [String]) -> Vec<(Fault, &'a str
 }
 
 fn contradicts(answered: &Answered, row: &Row) -> Option<Fault> {
-    let place = answered
-        .receipt
-        .as_ref()
-        .map(|(node, leaf)| (node.as_str(), *leaf));
+    let place = answered.receipt.as_ref().map(|(node, leaf)| (node.as_str(), *leaf));
     if place != Some((row.node.as_str(), row.leaf)) {
         return Some(Fault::OtherLeaf);
     }

@@ -28,10 +28,7 @@ impl Crowd {
             let (killed, bearer) = (Arc::clone(&killed), format!("Bearer {key}"));
             thread::spawn(move || send(number, port, &bearer, &killed))
         });
-        Self {
-            clients: clients.collect(),
-            killed,
-        }
+        Self { clients: clients.collect(), killed }
     }
 
     /// From now on a broken connection is expected. Called just before the kill.
@@ -44,9 +41,7 @@ impl Crowd {
     pub(crate) fn join(self) -> Result<Vec<Answered>> {
         let mut all = Vec::new();
         for client in self.clients {
-            let Ok(answers) = client.join() else {
-                bail!("a client died")
-            };
+            let Ok(answers) = client.join() else { bail!("a client died") };
             all.append(&mut answers?);
         }
         Ok(all)
@@ -72,11 +67,7 @@ fn send(number: usize, port: u16, bearer: &str, killed: &AtomicBool) -> Result<V
         let strange = answer.status != expected || answer.body.is_none();
         let kept = answered(&answer)?;
         if strange && !over() {
-            bail!(
-                "`{method} {path}` was answered {} before the kill: {}",
-                answer.status,
-                text(&answer)
-            );
+            bail!("`{method} {path}` was answered {} before the kill: {}", answer.status, text(&answer));
         }
         answers.push(kept);
         if answer.body.is_none() {
@@ -91,16 +82,9 @@ fn text(answer: &Answer) -> String {
 }
 
 fn answered(answer: &Answer) -> Result<Answered> {
-    let id = answer
-        .head
-        .field("x-request-id")
-        .context("an answer without `X-Request-Id`")?;
+    let id = answer.head.field("x-request-id").context("an answer without `X-Request-Id`")?;
     let receipt = answer.head.field("daypass-receipt").and_then(receipt);
-    Ok(Answered {
-        id: id.to_owned(),
-        status: answer.status,
-        receipt,
-    })
+    Ok(Answered { id: id.to_owned(), status: answer.status, receipt })
 }
 
 /// Node and leaf of `NODE/LEAF/HASH`.

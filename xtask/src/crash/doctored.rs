@@ -11,11 +11,7 @@ struct Case {
 }
 
 const CASES: &[Case] = &[
-    Case {
-        name: "sound evidence",
-        expected: None,
-        doctor: |_, _| {},
-    },
+    Case { name: "sound evidence", expected: None, doctor: |_, _| {} },
     Case {
         name: "an intent that nobody saw is fine",
         expected: None,
@@ -58,28 +54,21 @@ const CASES: &[Case] = &[
         name: "the receipt names another leaf",
         expected: Some(Fault::OtherLeaf),
         doctor: |_, rows| {
-            rows.iter_mut()
-                .filter(|row| row.id == id(1))
-                .for_each(|row| row.leaf = 77);
+            rows.iter_mut().filter(|row| row.id == id(1)).for_each(|row| row.leaf = 77);
         },
     },
     Case {
         name: "the receipt names another node",
         expected: Some(Fault::OtherLeaf),
         doctor: |_, rows| {
-            rows.iter_mut()
-                .filter(|row| row.id == id(1))
-                .for_each(|row| row.node = "n2".to_owned());
+            rows.iter_mut().filter(|row| row.id == id(1)).for_each(|row| row.node = "n2".to_owned());
         },
     },
     Case {
         name: "an answer without a receipt",
         expected: Some(Fault::OtherLeaf),
         doctor: |evidence, _| {
-            evidence
-                .answered
-                .iter_mut()
-                .for_each(|answered| answered.receipt = None);
+            evidence.answered.iter_mut().for_each(|answered| answered.receipt = None);
         },
     },
     Case {
@@ -101,8 +90,7 @@ const CASES: &[Case] = &[
         name: "answered with another status than recorded",
         expected: Some(Fault::Contradiction),
         doctor: |_, rows| {
-            rows.iter_mut()
-                .for_each(|row| row.status = row.status.map(|_| 204));
+            rows.iter_mut().for_each(|row| row.status = row.status.map(|_| 204));
         },
     },
 ];
@@ -129,10 +117,7 @@ pub(crate) fn self_test() -> bool {
 fn holds(case: &Case) -> bool {
     let (mut evidence, mut rows) = truth();
     (case.doctor)(&mut evidence, &mut rows);
-    let mut found: Vec<Fault> = examine(&evidence, &rows)
-        .into_iter()
-        .map(|finding| finding.fault)
-        .collect();
+    let mut found: Vec<Fault> = examine(&evidence, &rows).into_iter().map(|finding| finding.fault).collect();
     found.sort_unstable();
     found.dedup();
     found == case.expected.into_iter().collect::<Vec<_>>()
@@ -140,29 +125,13 @@ fn holds(case: &Case) -> bool {
 
 /// Two requests answered, one refused, one forwarded and cut by the crash.
 fn truth() -> (Evidence, Vec<Row>) {
-    let answered = |n: u64, status| Answered {
-        id: id(n),
-        status,
-        receipt: Some(("n1".to_owned(), n)),
-    };
+    let answered = |n: u64, status| Answered { id: id(n), status, receipt: Some(("n1".to_owned(), n)) };
     let evidence = Evidence {
         answered: vec![answered(1, 200), answered(2, 200), answered(3, 403)],
         forwarded: vec![id(1), id(2), id(4)],
     };
-    let refused = Row {
-        decision: "refuse".to_owned(),
-        status: Some(403),
-        ..row(3, 3, "refused")
-    };
-    (
-        evidence,
-        vec![
-            row(1, 1, "completed"),
-            row(2, 2, "unknown"),
-            refused,
-            row(4, 4, "unknown"),
-        ],
-    )
+    let refused = Row { decision: "refuse".to_owned(), status: Some(403), ..row(3, 3, "refused") };
+    (evidence, vec![row(1, 1, "completed"), row(2, 2, "unknown"), refused, row(4, 4, "unknown")])
 }
 
 fn id(n: u64) -> String {

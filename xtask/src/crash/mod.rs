@@ -64,10 +64,7 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     let mode = args.value::<String>("--mode")?;
     let binary = args.value::<PathBuf>("--binary")?;
     args.finish()?;
-    ensure!(
-        (1..=ROUNDS_MAX).contains(&options.rounds),
-        usage(format!("`--rounds` takes 1 to {ROUNDS_MAX}"))
-    );
+    ensure!((1..=ROUNDS_MAX).contains(&options.rounds), usage(format!("`--rounds` takes 1 to {ROUNDS_MAX}")));
     ensure!(
         (1..=CLIENTS_MAX).contains(&options.clients),
         usage(format!("`--clients` takes 1 to {CLIENTS_MAX}"))
@@ -91,9 +88,5 @@ fn modes(given: Option<&str>) -> Result<Vec<Durability>> {
 }
 
 fn code(sound: bool) -> ExitCode {
-    if sound {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

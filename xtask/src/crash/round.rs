@@ -70,12 +70,7 @@ impl Series {
     fn journal(&mut self, binary: &Path, last: usize) -> Result<()> {
         let mut scratch = Scratch::new("crash")?;
         let found = self.total.findings.len();
-        let plan = Plan {
-            binary,
-            durability: self.durability,
-            upstream: self.upstream.port,
-            core: None,
-        };
+        let plan = Plan { binary, durability: self.durability, upstream: self.upstream.port, core: None };
         let mut instance = Instance::prepare(&scratch, &plan)?;
         let outcome = self.rounds(&mut instance, last);
         if outcome.is_err() || self.total.findings.len() > found {
@@ -92,50 +87,29 @@ impl Series {
         while self.total.rounds < last {
             let round = self.round(instance, &key)?;
             self.total.add(&round);
-            println!(
-                "{} round {:>3}: {}",
-                self.durability,
-                self.total.rounds,
-                round.line()
-            );
+            println!("{} round {:>3}: {}", self.durability, self.total.rounds, round.line());
             show(&round.findings);
             everything.answered.extend(round.evidence.answered);
             everything.forwarded.extend(round.evidence.forwarded);
         }
         // Once more over all of them: a later crash must not lose what an earlier one left.
-        self.total
-            .findings
-            .extend(examine(&everything, &search(instance, None)?));
+        self.total.findings.extend(examine(&everything, &search(instance, None)?));
         instance.stop()
     }
 
     fn round(&mut self, instance: &mut Instance, key: &str) -> Result<Round> {
         let watch = Watch::start();
         let crowd = Crowd::start(self.clients, instance.proxy, key);
-        pause(Duration::from_millis(
-            self.dice.between(KILL_AFTER_MS.start, KILL_AFTER_MS.end),
-        ));
+        pause(Duration::from_millis(self.dice.between(KILL_AFTER_MS.start, KILL_AFTER_MS.end)));
         crowd.expect_the_end();
         instance.kill()?;
         let killed_after = watch.elapsed();
-        let evidence = Evidence {
-            answered: crowd.join()?,
-            forwarded: self.upstream.drain()?,
-        };
-        ensure!(
-            !evidence.answered.is_empty(),
-            "nothing was answered: the round shows nothing"
-        );
+        let evidence = Evidence { answered: crowd.join()?, forwarded: self.upstream.drain()? };
+        ensure!(!evidence.answered.is_empty(), "nothing was answered: the round shows nothing");
         let restart = instance.start()?;
         let rows = search(instance, Some(watch.elapsed()))?;
         let findings = examine(&evidence, &rows);
-        Ok(Round {
-            evidence,
-            rows,
-            findings,
-            killed_after,
-            restart,
-        })
+        Ok(Round { evidence, rows, findings, killed_after, restart })
     }
 }
 
@@ -176,17 +150,8 @@ fn show(findings: &[Finding]) {
 
 impl Round {
     fn line(&self) -> String {
-        let refused = self
-            .evidence
-            .answered
-            .iter()
-            .filter(|answered| answered.status >= 400)
-            .count();
-        let unknown = self
-            .rows
-            .iter()
-            .filter(|row| row.outcome.as_deref() == Some("unknown"))
-            .count();
+        let refused = self.evidence.answered.iter().filter(|answered| answered.status >= 400).count();
+        let unknown = self.rows.iter().filter(|row| row.outcome.as_deref() == Some("unknown")).count();
         format!(
             "killed after {} ms, answered {} ({refused} refused), forwarded {}, rows {}, unknown {unknown}, ready in {} ms; {}",
             self.killed_after.as_millis(),
@@ -212,11 +177,7 @@ impl Total {
     }
 
     fn line(&self, durability: Durability) -> String {
-        let slow = if self.slowest > RESTART_MAX {
-            " (too slow)"
-        } else {
-            ""
-        };
+        let slow = if self.slowest > RESTART_MAX { " (too slow)" } else { "" };
         format!(
             "{} rounds: answered {}, {}, slowest restart {} ms{slow} ({durability})",
             self.rounds,
@@ -234,31 +195,21 @@ mod tests {
 
     #[test]
     fn the_total_names_every_fault_and_the_slowest_restart() {
-        let mut total = Total {
-            rounds: 20,
-            answered: 1234,
-            slowest: Duration::from_millis(41),
-            ..Total::default()
-        };
+        let mut total =
+            Total { rounds: 20, answered: 1234, slowest: Duration::from_millis(41), ..Total::default() };
         assert!(total.sound());
         assert_eq!(
             total.line(Durability::Write),
             "20 rounds: answered 1234, missing 0, forwarded without intent 0, duplicates 0, \
              other leaf than receipt 0, without outcome 0, contradictions 0, slowest restart 41 ms (write)"
         );
-        total.findings.insert(Finding {
-            fault: Fault::Duplicate,
-            id: "a".to_owned(),
-        });
+        total.findings.insert(Finding { fault: Fault::Duplicate, id: "a".to_owned() });
         assert!(!total.sound() && total.line(Durability::Write).contains("duplicates 1"));
     }
 
     #[test]
     fn a_restart_that_is_too_slow_fails_the_run() {
-        let total = Total {
-            slowest: Duration::from_millis(2001),
-            ..Total::default()
-        };
+        let total = Total { slowest: Duration::from_millis(2001), ..Total::default() };
         assert!(!total.sound());
     }
 }

@@ -45,11 +45,7 @@ impl Fields {
     /// The text of a column that is there; nothing when it is null. A missing column is an error:
     /// the interface names them all.
     fn optional(&self, name: &str) -> Result<Option<String>> {
-        let found = self
-            .0
-            .iter()
-            .find(|(field, _)| field == name)
-            .map(|(_, value)| value);
+        let found = self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value);
         match found.with_context(|| format!("no column `{name}`"))? {
             Value::Null => Ok(None),
             Value::Text(text) | Value::Plain(text) => Ok(Some(text.clone())),
@@ -69,10 +65,7 @@ mod tests {
         assert_eq!((row.leaf, row.status, row.outcome), (7, None, None));
         let refused = r#"{"id":"b","node":"n1","leaf":8,"decision":"refuse","status":403,"outcome":"refused","more":[1]}"#;
         let row = Row::parse(refused).unwrap();
-        assert_eq!(
-            (row.leaf, row.status, row.outcome.as_deref()),
-            (8, Some(403), Some("refused"))
-        );
+        assert_eq!((row.leaf, row.status, row.outcome.as_deref()), (8, Some(403), Some("refused")));
     }
 
     #[test]

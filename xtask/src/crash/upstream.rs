@@ -52,10 +52,7 @@ impl Upstream {
     /// a socket when its sender was killed is counted too. Fails when a connection stays open.
     pub(crate) fn drain(&self) -> Result<Vec<String>> {
         let ended = wait_for(DRAIN_WAIT_MAX, || self.shared.open.load(Ordering::SeqCst) == 0);
-        ensure!(
-            ended.is_some(),
-            "connections to the upstream outlive the process that made them"
-        );
+        ensure!(ended.is_some(), "connections to the upstream outlive the process that made them");
         Ok(std::mem::take(&mut *self.shared.lock()))
     }
 }
@@ -88,11 +85,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         // A request without an id cannot have a row; it is noted under a name that no row has.
         let id = head.field("x-request-id").unwrap_or("without-id").to_owned();
         shared.lock().push(id);
-        if shared
-            .served
-            .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(SLOW_EVERY)
-        {
+        if shared.served.fetch_add(1, Ordering::Relaxed).is_multiple_of(SLOW_EVERY) {
             pause(SLOW_ANSWER);
         }
         let answer =
@@ -113,10 +106,7 @@ mod tests {
         let mut connection = Connection::open(upstream.port).unwrap();
         for id in ["a", "b"] {
             let answer = connection.ask("GET", "/", &[("X-Request-Id", id)]).unwrap();
-            assert_eq!(
-                (answer.status, answer.body.as_deref()),
-                (200, Some(b"{\"id\":42}".as_slice()))
-            );
+            assert_eq!((answer.status, answer.body.as_deref()), (200, Some(b"{\"id\":42}".as_slice())));
         }
         connection.ask("GET", "/", &[]).unwrap();
         drop(connection);

@@ -38,21 +38,11 @@ const IMPURE: &[(&[&str], &str)] = &[
 const IMPURE_STD: &[&str] = &["env", "fs", "process", "thread"];
 
 /// Dependencies that would make a pure crate impure.
-const IMPURE_DEPENDENCIES: &[&str] = &[
-    "getrandom",
-    "hyper",
-    "rand",
-    "reqwest",
-    "rusqlite",
-    "socket2",
-    "tokio",
-];
+const IMPURE_DEPENDENCIES: &[&str] =
+    &["getrandom", "hyper", "rand", "reqwest", "rusqlite", "socket2", "tokio"];
 
 /// Who must not name whom.
-const APART: &[(&str, &[&str])] = &[
-    ("gateway", &["control", "ledger", "admin"]),
-    ("admin", &["gateway"]),
-];
+const APART: &[(&str, &[&str])] = &[("gateway", &["control", "ledger", "admin"]), ("admin", &["gateway"])];
 
 const SQL_HOMES: &[&str] = &["crates/ledger/src/sqlite.rs", "crates/ledger/src/postgres.rs"];
 
@@ -105,25 +95,14 @@ const STATUSES: &[&str] = &[
 /// `access` and `control` never await, read a clock or draw a random number.
 pub(super) fn impurity(sources: &[Source]) -> Vec<Violation> {
     let mut found = Vec::new();
-    for code in product(sources)
-        .iter()
-        .filter(|code| PURE.iter().any(|name| code.is_of(name)))
-    {
+    for code in product(sources).iter().filter(|code| PURE.iter().any(|name| code.is_of(name))) {
         for (at, token) in code.tokens.iter().enumerate() {
             let rest = code.tokens.get(at..).unwrap_or_default();
             for (words, what) in IMPURE.iter().filter(|(words, _)| starts(rest, words)) {
-                found.push(Violation::new(
-                    code.path,
-                    token.line,
-                    format!("`{}` {what}", words.concat()),
-                ));
+                found.push(Violation::new(code.path, token.line, format!("`{}` {what}", words.concat())));
             }
             for member in grouped(rest).filter(|token| IMPURE_STD.iter().any(|name| token.is(name))) {
-                found.push(Violation::new(
-                    code.path,
-                    member.line,
-                    format!("imports `std::{}`", member.text),
-                ));
+                found.push(Violation::new(code.path, member.line, format!("imports `std::{}`", member.text)));
             }
         }
     }
@@ -135,11 +114,7 @@ pub(super) fn impurity(sources: &[Source]) -> Vec<Violation> {
 
 /// The first words of the members of `std::{…}` at the front, if that is what is there.
 fn grouped(tokens: &[Token]) -> impl Iterator<Item = &Token> {
-    let inside = if starts(tokens, &["std", "::", "{"]) {
-        tokens.get(3..)
-    } else {
-        None
-    };
+    let inside = if starts(tokens, &["std", "::", "{"]) { tokens.get(3..) } else { None };
     let mut depth = 1_usize;
     let mut fresh = true;
     inside.unwrap_or_default().iter().filter(move |token| {
@@ -161,11 +136,7 @@ pub(super) fn crossing(sources: &[Source]) -> Vec<Violation> {
         found.extend(dependencies(sources, name, others));
         for code in product(sources).iter().filter(|code| code.is_of(name)) {
             for (line, other) in named(&code.tokens, others) {
-                found.push(Violation::new(
-                    code.path,
-                    line,
-                    format!("`{name}` names `{other}`"),
-                ));
+                found.push(Violation::new(code.path, line, format!("`{name}` names `{other}`")));
             }
         }
     }
@@ -190,24 +161,15 @@ fn named<'a>(tokens: &'a [Token], crates: &'a [&str]) -> impl Iterator<Item = (u
 
 /// Whether a `::` behind this continues a path, and does not begin one.
 fn ends_segment(token: &Token) -> bool {
-    let keyword = [
-        "as", "dyn", "else", "for", "if", "impl", "in", "match", "mut", "return", "use",
-    ];
+    let keyword = ["as", "dyn", "else", "for", "if", "impl", "in", "match", "mut", "return", "use"];
     token.is(">") || (token.kind == Kind::Word && !keyword.iter().any(|word| token.is(word)))
 }
 
 /// Only the two storage engines hold SQL for events.
 pub(super) fn stray_sql(sources: &[Source]) -> Vec<Violation> {
     let mut found = Vec::new();
-    for code in product(sources)
-        .iter()
-        .filter(|code| !SQL_HOMES.contains(&code.path))
-    {
-        for token in code
-            .tokens
-            .iter()
-            .filter(|token| token.kind == Kind::Text && is_sql(&token.text))
-        {
+    for code in product(sources).iter().filter(|code| !SQL_HOMES.contains(&code.path)) {
+        for token in code.tokens.iter().filter(|token| token.kind == Kind::Text && is_sql(&token.text)) {
             found.push(Violation::new(code.path, token.line, "holds SQL"));
         }
     }
@@ -218,9 +180,8 @@ fn is_sql(text: &str) -> bool {
     let words: Vec<String> = text.split_whitespace().map(str::to_ascii_uppercase).collect();
     let has = |first: &str, second: &str| words.windows(2).any(|pair| pair == [first, second]);
     // Prose may say "select … from"; SQL shouts.
-    let select = text
-        .split_once("SELECT ")
-        .is_some_and(|(_, rest)| rest.split_whitespace().any(|w| w == "FROM"));
+    let select =
+        text.split_once("SELECT ").is_some_and(|(_, rest)| rest.split_whitespace().any(|w| w == "FROM"));
     select || has("INSERT", "INTO") || has("CREATE", "TABLE")
 }
 
@@ -245,12 +206,8 @@ pub(super) fn stray_status(sources: &[Source]) -> Vec<Violation> {
 pub(super) fn unsafe_code(sources: &[Source]) -> Vec<Violation> {
     let rust = sources.iter().filter(|source| source.is_rust());
     rust.flat_map(|source| {
-        let found = tokens(&source.text)
-            .into_iter()
-            .filter(|token| token.is("unsafe"));
-        found
-            .map(|token| Violation::new(&source.path, token.line, "is unsafe"))
-            .collect::<Vec<_>>()
+        let found = tokens(&source.text).into_iter().filter(|token| token.is("unsafe"));
+        found.map(|token| Violation::new(&source.path, token.line, "is unsafe")).collect::<Vec<_>>()
     })
     .collect()
 }
@@ -294,25 +251,16 @@ mod tests {
         for (text, why) in [
             ("async fn f() {}", "`async` awaits"),
             ("fn f() { x.await; }", "`await` awaits"),
-            (
-                "let t = std::time::SystemTime::now();",
-                "`SystemTime::now` reads a clock",
-            ),
+            ("let t = std::time::SystemTime::now();", "`SystemTime::now` reads a clock"),
             ("let t = Instant::now();", "`Instant::now` reads a clock"),
-            (
-                "let t = jiff::Timestamp::now();",
-                "`Timestamp::now` reads a clock",
-            ),
+            ("let t = jiff::Timestamp::now();", "`Timestamp::now` reads a clock"),
             ("let n = rand::random();", "`rand` draws a random number"),
             ("getrandom::fill(&mut b);", "`getrandom` draws a random number"),
             ("use tokio::sync::Mutex;", "`tokio` names a runtime"),
             ("std::fs::read(p);", "`std::fs` touches files"),
             ("use std::{fmt, env};", "imports `std::env`"),
             ("use std::{fmt::{self, Write}, fs::File};", "imports `std::fs`"),
-            (
-                "let s = std::net::TcpStream::connect(a);",
-                "`TcpStream` opens a socket",
-            ),
+            ("let s = std::net::TcpStream::connect(a);", "`TcpStream` opens a socket"),
         ] {
             check(
                 impurity,
@@ -369,11 +317,7 @@ mod tests {
             &[("crates/admin/src/a.rs", "use gateway::x;")],
             &["crates/admin/src/a.rs:1: `admin` names `gateway`"],
         );
-        check(
-            crossing,
-            &[("crates/admin/src/a.rs", "use control::x; use ledger::y;")],
-            &[],
-        );
+        check(crossing, &[("crates/admin/src/a.rs", "use control::x; use ledger::y;")], &[]);
     }
 
     #[test]
@@ -385,11 +329,9 @@ mod tests {
 
     #[test]
     fn a_crossing_dependency_is_found_in_each_spelling() {
-        for line in [
-            "control.workspace = true",
-            "control = { path = \"x\" }",
-            "c = { package = \"control\" }",
-        ] {
+        for line in
+            ["control.workspace = true", "control = { path = \"x\" }", "c = { package = \"control\" }"]
+        {
             let manifest = format!("[dependencies]\n{line}\n");
             check(
                 crossing,
@@ -403,11 +345,7 @@ mod tests {
             &[("crates/gateway/Cargo.toml", table)],
             &["crates/gateway/Cargo.toml:1: depends on `control`"],
         );
-        check(
-            crossing,
-            &[("crates/gateway/Cargo.toml", "[features]\ncontrol = []\n")],
-            &[],
-        );
+        check(crossing, &[("crates/gateway/Cargo.toml", "[features]\ncontrol = []\n")], &[]);
     }
 
     #[test]
@@ -441,20 +379,12 @@ mod tests {
                 "crates/gateway/src/forward.rs:3: `StatusCode::from_u16` belongs in `respond.rs`",
             ],
         );
-        check(
-            stray_status,
-            &[(STATUS_HOME, text), ("crates/admin/src/problem.rs", text)],
-            &[],
-        );
+        check(stray_status, &[(STATUS_HOME, text), ("crates/admin/src/problem.rs", text)], &[]);
     }
 
     #[test]
     fn unsafe_code_is_found_in_tests_too() {
         let text = "// unsafe\n#[cfg(test)]\nmod tests { fn f() { unsafe { g() } } }";
-        check(
-            unsafe_code,
-            &[("crates/access/src/a.rs", text)],
-            &["crates/access/src/a.rs:3: is unsafe"],
-        );
+        check(unsafe_code, &[("crates/access/src/a.rs", text)], &["crates/access/src/a.rs:3: is unsafe"]);
     }
 }

@@ -29,12 +29,7 @@ impl Token {
 
 /// The tokens of a source file. Total: text that is no Rust gives some tokens, never a failure.
 pub(crate) fn tokens(source: &str) -> Vec<Token> {
-    let mut lexer = Lexer {
-        chars: source.chars().collect(),
-        at: 0,
-        line: 1,
-        tokens: Vec::new(),
-    };
+    let mut lexer = Lexer { chars: source.chars().collect(), at: 0, line: 1, tokens: Vec::new() };
     while let Some(next) = lexer.peek(0) {
         lexer.step(next);
     }
@@ -43,10 +38,7 @@ pub(crate) fn tokens(source: &str) -> Vec<Token> {
 
 /// Whether `tokens` begin with these words and marks.
 pub(crate) fn starts(tokens: &[Token], words: &[&str]) -> bool {
-    words
-        .iter()
-        .enumerate()
-        .all(|(at, word)| tokens.get(at).is_some_and(|token| token.is(word)))
+    words.iter().enumerate().all(|(at, word)| tokens.get(at).is_some_and(|token| token.is(word)))
 }
 
 struct Lexer {
@@ -203,23 +195,14 @@ mod tests {
 
     #[test]
     fn comments_are_dropped_and_nest() {
-        check(
-            "a // unsafe\nb /* x /* y */ unsafe */ c /// doc",
-            &["a", "b", "c"],
-        );
+        check("a // unsafe\nb /* x /* y */ unsafe */ c /// doc", &["a", "b", "c"]);
         check("a /* never closed", &["a"]);
     }
 
     #[test]
     fn strings_of_every_kind_are_one_token() {
-        check(
-            r#"f("a \" // b", b"c", 'x')"#,
-            &["f", "(", r#"a \" // b"#, ",", "c", ",", ")"],
-        );
-        check(
-            "r#\"a \"quoted\" b\"# r\"c\" br##\"d\"# e\"##",
-            &["a \"quoted\" b", "c", "d\"# e"],
-        );
+        check(r#"f("a \" // b", b"c", 'x')"#, &["f", "(", r#"a \" // b"#, ",", "c", ",", ")"]);
+        check("r#\"a \"quoted\" b\"# r\"c\" br##\"d\"# e\"##", &["a \"quoted\" b", "c", "d\"# e"]);
         check("\"never closed", &["never closed"]);
     }
 
@@ -227,9 +210,7 @@ mod tests {
     fn quotes_of_characters_and_lifetimes_open_no_string() {
         check(
             "let q = '\"'; fn f<'a>(x: &'a str) '\\'' b'\"' '\\u{1F600}' end",
-            &[
-                "let", "q", "=", ";", "fn", "f", "<", "a", ">", "(", "x", ":", "&", "a", "str", ")", "end",
-            ],
+            &["let", "q", "=", ";", "fn", "f", "<", "a", ">", "(", "x", ":", "&", "a", "str", ")", "end"],
         );
     }
 

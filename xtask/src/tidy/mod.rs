@@ -39,11 +39,7 @@ pub(crate) struct Violation {
 
 impl Violation {
     fn new(path: &str, line: usize, why: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            why: why.into(),
-        }
+        Self { path: path.to_owned(), line, why: why.into() }
     }
 }
 
@@ -54,46 +50,16 @@ struct Rule {
 }
 
 const RULES: &[Rule] = &[
-    Rule {
-        name: "pure crates are pure",
-        find: absence::impurity,
-    },
-    Rule {
-        name: "the planes do not name each other",
-        find: absence::crossing,
-    },
-    Rule {
-        name: "SQL for events has two homes",
-        find: absence::stray_sql,
-    },
-    Rule {
-        name: "one file gives a refusal its status",
-        find: absence::stray_status,
-    },
-    Rule {
-        name: "no unsafe code",
-        find: absence::unsafe_code,
-    },
-    Rule {
-        name: "no long files",
-        find: habit::long_files,
-    },
-    Rule {
-        name: "no machine's paths",
-        find: habit::machine_paths,
-    },
-    Rule {
-        name: "no loose ends",
-        find: habit::loose_ends,
-    },
-    Rule {
-        name: "every crate says what it is",
-        find: habit::silent_crates,
-    },
-    Rule {
-        name: "every crate has the workspace's lints",
-        find: habit::unlinted_crates,
-    },
+    Rule { name: "pure crates are pure", find: absence::impurity },
+    Rule { name: "the planes do not name each other", find: absence::crossing },
+    Rule { name: "SQL for events has two homes", find: absence::stray_sql },
+    Rule { name: "one file gives a refusal its status", find: absence::stray_status },
+    Rule { name: "no unsafe code", find: absence::unsafe_code },
+    Rule { name: "no long files", find: habit::long_files },
+    Rule { name: "no machine's paths", find: habit::machine_paths },
+    Rule { name: "no loose ends", find: habit::loose_ends },
+    Rule { name: "every crate says what it is", find: habit::silent_crates },
+    Rule { name: "every crate has the workspace's lints", find: habit::unlinted_crates },
 ];
 
 pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
@@ -102,11 +68,7 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     args.finish()?;
-    Ok(if check()? {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if check()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Prints each rule with what breaks it; whether nothing does.
@@ -115,21 +77,13 @@ pub(crate) fn check() -> Result<bool> {
     let mut broken = 0_usize;
     for rule in RULES {
         let violations = (rule.find)(&sources);
-        println!(
-            "{} {}",
-            if violations.is_empty() { "ok    " } else { "BROKEN" },
-            rule.name
-        );
+        println!("{} {}", if violations.is_empty() { "ok    " } else { "BROKEN" }, rule.name);
         for Violation { path, line, why } in &violations {
             println!("  {path}:{line}: {why}");
         }
         broken += violations.len();
     }
-    println!(
-        "tidy: {} files, {} rules, {broken} violations",
-        sources.len(),
-        RULES.len()
-    );
+    println!("tidy: {} files, {} rules, {broken} violations", sources.len(), RULES.len());
     Ok(broken == 0)
 }
 
@@ -140,30 +94,17 @@ mod tests {
     /// What `find` says about files written as (path, text), one line each.
     #[track_caller]
     pub(super) fn check(find: fn(&[Source]) -> Vec<Violation>, files: &[(&str, &str)], expected: &[&str]) {
-        let sources: Vec<Source> = files
-            .iter()
-            .map(|(path, text)| Source {
-                path: (*path).into(),
-                text: (*text).into(),
-            })
-            .collect();
+        let sources: Vec<Source> =
+            files.iter().map(|(path, text)| Source { path: (*path).into(), text: (*text).into() }).collect();
         let found = find(&sources);
-        let found: Vec<String> = found
-            .iter()
-            .map(|v| format!("{}:{}: {}", v.path, v.line, v.why))
-            .collect();
+        let found: Vec<String> = found.iter().map(|v| format!("{}:{}: {}", v.path, v.line, v.why)).collect();
         assert_eq!(found, expected);
     }
 
     #[test]
     fn the_sources_are_found() {
         let sources = source::read(&root()).unwrap();
-        for path in [
-            "xtask/src/tidy/mod.rs",
-            ".ci/run",
-            "Cargo.toml",
-            "crates/access/src/lib.rs",
-        ] {
+        for path in ["xtask/src/tidy/mod.rs", ".ci/run", "Cargo.toml", "crates/access/src/lib.rs"] {
             assert!(sources.iter().any(|source| source.path == path), "{path}");
         }
     }

@@ -11,14 +11,7 @@ use super::lex::{Kind, Token, starts, tokens};
 const FILES_MAX: usize = 20_000;
 
 /// Folders of build products and of data, nowhere looked into.
-const SKIPPED: &[&str] = &[
-    "target",
-    ".git",
-    "node_modules",
-    "dist",
-    "daypass-data",
-    "__pycache__",
-];
+const SKIPPED: &[&str] = &["target", ".git", "node_modules", "dist", "daypass-data", "__pycache__"];
 
 const ENDINGS: &[&str] = &[
     "cedar", "css", "html", "json", "lua", "md", "py", "rs", "sh", "sql", "svelte", "toml", "ts", "yaml",
@@ -91,21 +84,14 @@ impl Code<'_> {
 pub(crate) fn product(sources: &[Source]) -> Vec<Code<'_>> {
     let mut test_modules = Vec::new();
     let mut codes = Vec::new();
-    for source in sources
-        .iter()
-        .filter(|source| source.is_rust() && is_product(&source.path))
-    {
+    for source in sources.iter().filter(|source| source.is_rust() && is_product(&source.path)) {
         let (tokens, modules) = without_tests(&tokens(&source.text));
         test_modules.extend(modules.iter().map(|name| module_path(&source.path, name)));
-        codes.push(Code {
-            path: &source.path,
-            tokens,
-        });
+        codes.push(Code { path: &source.path, tokens });
     }
     let is_test = |path: &str| {
         test_modules.iter().any(|module| {
-            path.strip_prefix(module.as_str())
-                .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+            path.strip_prefix(module.as_str()).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
         })
     };
     codes.retain(|code| !is_test(code.path));
@@ -183,42 +169,27 @@ mod tests {
     use super::*;
 
     fn source(path: &str, text: &str) -> Source {
-        Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Source { path: path.to_owned(), text: text.to_owned() }
     }
 
     fn words(text: &str) -> String {
         let (kept, _) = without_tests(&tokens(text));
-        kept.into_iter()
-            .map(|token| token.text)
-            .collect::<Vec<_>>()
-            .join(" ")
+        kept.into_iter().map(|token| token.text).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn items_under_cfg_test_are_not_the_product() {
-        assert_eq!(
-            words("a; #[cfg(test)] mod tests { fn f() { x[0]; } } b;"),
-            "a ; b ;"
-        );
+        assert_eq!(words("a; #[cfg(test)] mod tests { fn f() { x[0]; } } b;"), "a ; b ;");
         assert_eq!(words("#[cfg(test)] #[path = \"}\"] use a::b; c"), "c");
         assert_eq!(words("#[cfg(all(test, unix))] fn f(x: [u8; 2]) {} c"), "c");
         assert_eq!(words("#![cfg(test)] all of it"), "");
-        assert_eq!(
-            words("struct S { a: u8, #[cfg(test)] b: u8 } c"),
-            "struct S { a : u8 , } c"
-        );
+        assert_eq!(words("struct S { a: u8, #[cfg(test)] b: u8 } c"), "struct S { a : u8 , } c");
     }
 
     #[test]
     fn other_attributes_keep_their_items() {
         assert_eq!(words("#[cfg(unix)] fn f() {}"), "# [ cfg ( unix ) ] fn f ( ) { }");
-        assert_eq!(
-            words("#[cfg(not(test))] fn f() {}"),
-            "# [ cfg ( not ( test ) ) ] fn f ( ) { }"
-        );
+        assert_eq!(words("#[cfg(not(test))] fn f() {}"), "# [ cfg ( not ( test ) ) ] fn f ( ) { }");
     }
 
     #[test]
@@ -233,24 +204,12 @@ mod tests {
             source("crates/a/tests/it/main.rs", "test"),
         ];
         let paths: Vec<&str> = product(&sources).into_iter().map(|code| code.path).collect();
-        assert_eq!(
-            paths,
-            [
-                "crates/a/src/lib.rs",
-                "crates/a/src/deep.rs",
-                "crates/a/src/other/tests.rs"
-            ]
-        );
+        assert_eq!(paths, ["crates/a/src/lib.rs", "crates/a/src/deep.rs", "crates/a/src/other/tests.rs"]);
     }
 
     #[test]
     fn only_text_is_read() {
-        for (name, text) in [
-            ("lib.rs", true),
-            ("run", true),
-            ("logo.png", false),
-            ("Cargo.lock", false),
-        ] {
+        for (name, text) in [("lib.rs", true), ("run", true), ("logo.png", false), ("Cargo.lock", false)] {
             assert_eq!(is_text(name), text, "{name}");
         }
     }

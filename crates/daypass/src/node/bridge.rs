@@ -89,7 +89,7 @@ impl Publish for Bridge {
         let picture = self.lock().picture(view);
         match self.gateway.get() {
             Some(gateway) => gateway.publish(picture),
-            None => self.views.publish(picture),
+            None => self.views.publish(&Arc::new(picture)),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use access::Revision;
 use admin::Journaled;
-use journal::{Change, Journal, Statement};
+use journal::{Change, Journal, Statement, Unavailable};
 use ledger::{Keeper, Recorded};
 use tokio::sync::watch;
 
@@ -48,6 +48,11 @@ async fn write_all(
             Ok(receipt) => {
                 last = recorded.revision;
                 done.send_modify(|done| done.add(last, receipt.leaf));
+            }
+            // The journal will write it by itself; only its leaf is not known here.
+            Err(Unavailable::Held | Unavailable::Late) => {
+                last = recorded.revision;
+                done.send_modify(|done| done.pass(last));
             }
             Err(error) => {
                 tracing::warn!(%error, revision = %recorded.revision, "a control event waits for the journal");

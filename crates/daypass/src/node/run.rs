@@ -42,6 +42,8 @@ pub struct Parts {
     pub console: SocketAddr,
     /// How many threads the proxy has.
     pub cores: usize,
+    /// How many client connections each of them takes.
+    pub connections_per_core: usize,
     /// When a record counts as written, and on which disk.
     pub journal: JournalParts,
     /// What is allowed.
@@ -166,10 +168,13 @@ impl Node {
             cores: parts.cores,
             node: name.clone(),
             seed: seed(&*parts.entropy),
+            connections_per_core: parts.connections_per_core,
         };
         let gateway = Arc::new(Gateway::start(&options, views.clone(), &journal, parts.clock.clone())?);
         bridge.connect(gateway.clone());
-        let (done, journaled) = watch::channel(Journaled::default());
+        let mut known = Journaled::default();
+        known.pass(recovered.revision);
+        let (done, journaled) = watch::channel(known);
         let following = spawn(follow(keeper.clone(), journal.clone(), recovered.revision, done));
         let vitals =
             NodeVitals::new(name.clone(), parts.clock.clone(), views, journal.clone(), bridge.clone());
@@ -310,10 +315,12 @@ async fn adopt(
             Ok(done.revision)
         }
         Ok(done) => Ok(done.revision),
-        Err(error) => {
+        Err(error @ (ExecuteError::Denied(_) | ExecuteError::Busy | ExecuteError::Stopped)) => {
             bridge.unstage();
             Err(error)
         }
+        // The ledger may yet turn out to have taken it: then policy and upstreams come into force together.
+        Err(error @ ExecuteError::Unavailable(_)) => Err(error),
     }
 }
 

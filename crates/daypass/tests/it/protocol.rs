@@ -130,8 +130,10 @@ async fn a_body_larger_than_any_buffer_passes_both_ways() {
 
 #[tokio::test]
 async fn an_upload_that_nobody_reads_is_held_back() {
-    let world =
-        World::of(Setup::default().api("plain", ApiSetup::open().limits("{ request_body: 1GiB, timeout: 1s }"))).await;
+    let world = World::of(
+        Setup::default().api("plain", ApiSetup::open().limits("{ request_body: 1GiB, timeout: 1s }")),
+    )
+    .await;
     let token = world.fresh_token("alice", "plain-all").await.secret;
     world.upstream().on("/hang", Behavior::Hang);
     let mut connection = world.connect().await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use journal::RowOutcome;
 use testkit::{Ask, Behavior, Conn, Setup, World, eventually};
 
@@ -203,5 +204,41 @@ async fn streams_on_every_core_are_cut_at_once() {
     for connection in &mut open_now {
         is_cut(connection).await;
     }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_over_http2_leaves_its_neighbors_on_the_connection_alone() {
+    let world = streams(Setup::default()).await;
+    let token = world.fresh_token("alice", "plain-all").await;
+    let other = world.fresh_token("bob", "plain-all").await;
+    let mut connection = world.connect_h2().await;
+    let mut cut = connection.open(&Ask::get("/plain/events").bearer(&token.secret)).await.into_body();
+    let mut kept = connection.open(&Ask::get("/plain/events").bearer(&other.secret)).await.into_body();
+    assert!(cut.frame().await.unwrap().is_ok());
+    let receipt = world.revoke("user", "alice").await;
+    assert_eq!(receipt["streams"]["sse"], 1);
+    while let Some(Ok(_)) = cut.frame().await {}
+    let cut = async || world.rows().into_iter().find(|row| row.outcome == Some(RowOutcome::Cut));
+    assert_eq!(eventually("the stream's end", cut).await.subject.as_deref(), Some("alice"));
+    for _ in 0..30 {
+        assert!(kept.frame().await.unwrap().is_ok(), "a neighbor was cut");
+    }
+    drop((kept, connection));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_over_http2_is_cut_all_the_same() {
+    let world = streams(Setup::default()).await;
+    let token = world.fresh_token("alice", "plain-all").await;
+    let mut connection = world.connect_h2().await;
+    let unread = connection.open(&Ask::get("/plain/huge").bearer(&token.secret)).await;
+    stalled(&world).await;
+    let receipt = world.revoke("token", &token.id).await;
+    assert_eq!(receipt["streams"]["transfer"], 1);
+    let row = world.row_where("the download's end", |row| row.path == "/huge").await;
+    assert_eq!((row.outcome, row.reason.as_deref()), (Some(RowOutcome::Cut), Some("credential_revoked")));
+    drop(unread);
     world.finish().await;
 }

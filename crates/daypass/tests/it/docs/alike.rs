@@ -98,28 +98,34 @@ fn pieces(line: &str) -> Vec<Piece<'_>> {
     }
     let mut pieces = cut(line);
     for at in 0..pieces.len() {
-        let text = |at: Option<usize>| match at.and_then(|at| pieces.get(at)) {
-            Some(Piece::Text(text)) => *text,
-            _ => "",
-        };
-        let (before, here, after) = (text(at.checked_sub(1)), text(Some(at)), text(Some(at + 1)));
-        let unit = text(Some(at + 2));
-        let in_receipt = before == "/" && after == "/" && matches!(pieces.get(at + 2), Some(Piece::Id(_)));
-        if is_time(here) {
-            pieces[at] = Piece::Varying("time");
-        } else if here.starts_with("local:") {
-            pieces[at] = Piece::Varying("user of the system");
-        } else if is_number(here) && after == " " && ["ms", "µs"].contains(&unit.trim_end_matches('.')) {
-            pieces[at] = Piece::Varying("duration");
-        } else if is_number(here)
-            && (in_receipt
-                || unit == "entries"
-                || at >= 2 && before == " " && text(at.checked_sub(2)) == "entry")
-        {
-            pieces[at] = Piece::Varying("position");
+        if let Some(kind) = varying(&pieces, at) {
+            pieces[at] = Piece::Varying(kind);
         }
     }
     pieces
+}
+
+/// What kind of thing a piece is that differs with every run, seen among its neighbors.
+fn varying(pieces: &[Piece<'_>], at: usize) -> Option<&'static str> {
+    let text = |at: Option<usize>| match at.and_then(|at| pieces.get(at)) {
+        Some(Piece::Text(text)) => *text,
+        _ => "",
+    };
+    let here = text(Some(at));
+    if is_time(here) {
+        return Some("time");
+    }
+    if here.starts_with("local:") {
+        return Some("user of the system");
+    }
+    let (before, unit) = (text(at.checked_sub(2)), text(Some(at + 2)));
+    let in_receipt = text(at.checked_sub(1)) == "/"
+        && matches!(pieces.get(at + 2), Some(Piece::Id(hash)) if hash.len() == 64);
+    match is_number(here) {
+        true if ["ms", "µs"].contains(&unit) => Some("duration"),
+        true if in_receipt || before == "entry" || unit == "entries" => Some("position"),
+        _ => None,
+    }
 }
 
 /// A text in words and what stands between them; ids and ports told apart.
@@ -127,20 +133,12 @@ fn cut(text: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(end);
-        let named = word.trim_end_matches(['.', ':']);
-        if !named.is_empty() {
-            name(&mut pieces, named);
-        }
-        if named.len() < word.len() {
-            pieces.push(Piece::Text(&word[named.len()..]));
-        }
-        let end = after.find(is_word).unwrap_or(after.len());
-        if end > 0 {
-            pieces.push(Piece::Text(&after[..end]));
-        }
-        rest = &after[end..];
+        let (word, after) = rest.split_at(rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
+        let (named, stop) = word.split_at(word.trim_end_matches(['.', ':']).len());
+        let (between, after) = after.split_at(after.find(is_word).unwrap_or(after.len()));
+        name(&mut pieces, named);
+        pieces.extend([stop, between].into_iter().filter(|text| !text.is_empty()).map(Piece::Text));
+        rest = after;
     }
     pieces
 }
@@ -157,7 +155,7 @@ fn name<'a>(pieces: &mut Vec<Piece<'a>>, word: &'a str) {
         pieces.push(Piece::Port(word));
     } else if is_id(word) {
         pieces.push(Piece::Id(word));
-    } else {
+    } else if !word.is_empty() {
         pieces.push(Piece::Text(word));
     }
 }

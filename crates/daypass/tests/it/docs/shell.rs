@@ -81,8 +81,7 @@ impl Shell {
         let file = self.script.path().join("command");
         fs::write(&file, format!("{command}\n")).unwrap();
         let file = file.display();
-        let line =
-            format!(". {file} </dev/null; code=$?; echo '{DONE}' $code; (exit $code)\n");
+        let line = format!(". {file} </dev/null; code=$?; echo '{DONE}' $code; (exit $code)\n");
         self.input.write_all(line.as_bytes()).map_err(|error| format!("the shell has ended: {error}"))?;
         let mut said = Vec::new();
         loop {

@@ -310,7 +310,7 @@ async fn chunked(wire: &mut Wire<TcpStream>, id: &str, chunks: &[&str]) -> io::R
 async fn huge(wire: &mut Wire<TcpStream>, id: &str, bytes: u64, body: &Taking<'_>) -> io::Result<()> {
     let head = format!("HTTP/1.1 200 OK\r\nupstream-saw: {id}\r\ncontent-length: {bytes}\r\n\r\n");
     wire.send(head.as_bytes()).await?;
-    let piece = [b'x'; PIECE_BYTES];
+    let piece = vec![b'x'; PIECE_BYTES];
     let mut left = bytes;
     while left > 0 {
         let next = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES);

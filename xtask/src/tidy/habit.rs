@@ -29,10 +29,10 @@ fn long_files_but(sources: &[Source], reasons: &[(&str, &str)]) -> Vec<Violation
         let reason = reasons.iter().find(|(path, _)| *path == source.path);
         match (lines > LINES_MAX, reason) {
             (true, None) => {
-                found.push(Violation::new(&source.path, lines, format!("is longer than {LINES_MAX} lines")))
+                found.push(Violation::new(&source.path, lines, format!("is longer than {LINES_MAX} lines")));
             }
             (false, Some(_)) => {
-                found.push(Violation::new(&source.path, lines, "is listed as long and is not"))
+                found.push(Violation::new(&source.path, lines, "is listed as long and is not"));
             }
             _ => {}
         }

@@ -55,8 +55,17 @@ pub(crate) enum Order {
     Enforce(Arc<Picture>),
     /// Cut everything.
     CutAll,
-    /// Tell how many exchanges are open.
-    Count(oneshot::Sender<usize>),
+    /// Tell what is open.
+    Count(oneshot::Sender<Open>),
+}
+
+/// What is open on a core.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// Requests that were admitted and not yet answered to the last byte.
+    pub(crate) exchanges: usize,
+    /// Client connections, those included that only write out what they were given.
+    pub(crate) connections: usize,
 }
 
 /// Whether the node still takes requests.
@@ -158,9 +167,8 @@ impl Core {
                     self.pipeline.streams.cut_all();
                 }
                 Order::Count(reply) => {
-                    // Connections that only write out what they were given have no exchange any more.
-                    let open = self.pipeline.streams.len().max(self.connections.get());
-                    let _ = reply.send(open);
+                    let (exchanges, connections) = (self.pipeline.streams.len(), self.connections.get());
+                    let _ = reply.send(Open { exchanges, connections });
                 }
             }
         }

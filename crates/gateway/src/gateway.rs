@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::bounds::CONNECTIONS_PER_CORE_MAX;
-use crate::core::{Core, Order, Phase};
+use crate::core::{Core, Open, Order, Phase};
 use crate::limits::Limits;
 use crate::listen::{self, Share};
 use crate::picture::{Picture, Views};
@@ -167,21 +167,29 @@ impl Gateway {
 
     /// How many exchanges are open.
     pub async fn open_exchanges(&self) -> usize {
-        let mut open = 0_usize;
+        self.open().await.exchanges
+    }
+
+    async fn open(&self) -> Open {
+        let mut all = Open::default();
         for core in &self.orders {
             let (reply, count) = oneshot::channel();
             if core.send(Order::Count(reply)).await.is_ok() {
-                open = open.saturating_add(count.await.unwrap_or(0));
+                let open = count.await.unwrap_or_default();
+                all.exchanges = all.exchanges.saturating_add(open.exchanges);
+                all.connections = all.connections.saturating_add(open.connections);
             }
         }
-        open
+        all
     }
 
     /// Takes no more connections, lets what is open end within `patience`, then cuts the rest.
     pub async fn drain(&self, patience: Duration) -> Drained {
         self.phase.send_replace(Phase::Draining);
         let finished = async {
-            while self.open_exchanges().await > 0 {
+            // A WebSocket is no connection of the codec's any more, and an answer whose last byte was handed over is
+            // no exchange: both are waited for.
+            while self.open().await != Open::default() {
                 tokio::time::sleep(DRAIN_LOOK_TIME).await;
             }
         };

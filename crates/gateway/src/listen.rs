@@ -93,7 +93,13 @@ async fn connection(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, phase: w
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    match tokio::time::timeout(HEAD_TIME_MAX, spoken(&stream)).await {
+    let mut stop = phase.clone();
+    let spoken = tokio::select! {
+        spoken = tokio::time::timeout(HEAD_TIME_MAX, spoken(&stream)) => spoken,
+        // Nothing was asked yet: there is nothing to wait for.
+        () = draining(&mut stop) => return,
+    };
+    match spoken {
         Ok(Ok(Spoken::Http1)) => http1(core, stream, peer, phase).await,
         Ok(Ok(Spoken::Http2)) => http2(core, stream, peer, phase).await,
         // Nothing was said: there is nothing to answer.

@@ -22,6 +22,7 @@ async fn a_connection_is_kept_for_many_requests_and_survives_refusals() {
         assert_eq!(connection.ask(&denied).await.status, 403);
     }
     assert_eq!(world.upstream().connections(), 1, "the upstream's connection is kept, too");
+    drop(connection);
     world.finish().await;
 }
 
@@ -40,6 +41,7 @@ async fn pipelined_requests_are_answered_in_order_each_with_its_own_answer() {
     }
     let [first, second, third, fourth] = &came[..] else { panic!("{came:?}") };
     assert_eq!((first.0, second, third.0, fourth.0), (200, &(200, "bbb".to_owned()), 404, 200));
+    drop(connection);
     world.finish().await;
 }
 
@@ -62,6 +64,7 @@ async fn http2_by_prior_knowledge_is_judged_like_http1() {
         assert_eq!(answer.status, status, "{ask:?}: {}", answer.text());
         assert_eq!(world.row(&answer).await.status, Some(status));
     }
+    drop(connection);
     world.finish().await;
 }
 
@@ -108,6 +111,7 @@ async fn a_refused_upload_is_never_asked_to_continue() {
     assert_eq!(connection.answer().await.unwrap().status, 200);
     assert_eq!(world.upstream().seen()[0].body, b"hello");
     assert!(testkit::wire::field(&world.upstream().seen()[0].fields, "expect").is_none());
+    drop(connection);
     world.finish().await;
 }
 

@@ -1,6 +1,6 @@
 //! Why a request was let through or not, in sentences, from its row alone and what is still known of its grant.
 
-use access::view::View;
+use access::view::{Ending, Standing, View};
 use access::{GrantId, Reason};
 use journal::{Decision, RequestRow, RowOutcome};
 use serde::Serialize;
@@ -73,7 +73,7 @@ fn ended(row: &RequestRow) -> String {
             format!("It failed with {status} `{code}` after {micros}: {}.", sentence(code))
         }
         Some(RowOutcome::Abandoned) => format!("The client left after {micros}."),
-        Some(RowOutcome::Cut) => format!("It was cut after {micros} (`{code}`): the access behind it ended."),
+        Some(RowOutcome::Cut) => format!("It was cut after {micros} (`{code}`): {}.", sentence(code)),
         Some(RowOutcome::Refused) => format!("It was refused after all with {status} `{code}`."),
         Some(RowOutcome::Unknown) => {
             "The node stopped before its end; what came of it is unknown.".to_owned()
@@ -91,10 +91,14 @@ fn held(row: &RequestRow, view: &View) -> Option<String> {
     };
     let incident =
         grant.incident.as_ref().map_or_else(String::new, |incident| format!(", for incident `{incident}`"));
-    Some(format!(
+    let mut said = format!(
         "The grant `{id}` of the role `{}` was given by `{}` on {} until {}{incident}, because: {}",
         grant.role, grant.by, grant.since, grant.until, grant.reason
-    ))
+    );
+    if let Standing::Ended { at, cause: Ending::Revoke { by, reason } } = &grant.standing {
+        said.push_str(&format!(". It was revoked by `{by}` on {at}, because: {reason}"));
+    }
+    Some(said)
 }
 
 fn sentence(code: &str) -> &'static str {

@@ -165,6 +165,12 @@ impl Gateway {
         tokio::time::timeout(ACKNOWLEDGE_TIME_MAX, self.acknowledgements.wait(revision)).await.ok()
     }
 
+    /// Whether it takes no more connections.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        *self.phase.borrow() == Phase::Draining
+    }
+
     /// How many exchanges are open.
     pub async fn open_exchanges(&self) -> usize {
         self.open().await.exchanges

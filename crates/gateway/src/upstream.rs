@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 
 use crate::body::Upload;
 use crate::bounds::{
@@ -23,8 +24,21 @@ use crate::bounds::{
 use crate::core::LocalExecutor;
 use crate::picture::{Forward, Scheme, Upstream};
 
-type Http1 = http1::SendRequest<Upload>;
 type Http2 = http2::SendRequest<Upload>;
+/// One HTTP/1.1 connection. Dropped, it is gone at once, whatever it had still to send: an upstream that takes
+/// nothing must not hold on to the client's body.
+#[derive(Debug)]
+struct Http1 {
+    sender: http1::SendRequest<Upload>,
+    driver: AbortHandle,
+}
+
+impl Drop for Http1 {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
 /// Idle connections by authority, each with the time since when it is idle; the last used is last.
 type Idle = HashMap<Box<str>, VecDeque<(Http1, Timestamp)>>;
 
@@ -54,13 +68,14 @@ pub(crate) enum SendFailure {
 pub(crate) struct Lease {
     pool: Rc<Pool>,
     authority: Box<str>,
-    sender: Option<Http1>,
+    connection: Option<Http1>,
 }
 
 impl Lease {
     /// Gives the connection back for the next request.
     pub(crate) fn give_back(mut self) {
-        let Some(sender) = self.sender.take().filter(|sender| !sender.is_closed()) else {
+        let Some(connection) = self.connection.take().filter(|connection| !connection.sender.is_closed())
+        else {
             return;
         };
         let mut idle = self.pool.idle.borrow_mut();
@@ -74,7 +89,7 @@ impl Lease {
             line.pop_front();
         }
         if line.len() < UPSTREAM_IDLE_MAX {
-            line.push_back((sender, now));
+            line.push_back((connection, now));
         }
     }
 }
@@ -136,23 +151,23 @@ impl Pool {
         request: Request<Upload>,
     ) -> Result<Answered, Unsent> {
         let mut request = request;
-        while let Some(mut sender) = self.take_idle(&upstream.authority) {
-            if sender.ready().await.is_err() {
+        while let Some(mut connection) = self.take_idle(&upstream.authority) {
+            if connection.sender.ready().await.is_err() {
                 continue;
             }
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok(self.lend(upstream, sender, response)),
+            match connection.sender.try_send_request(request).await {
+                Ok(response) => return Ok(self.lend(upstream, connection, response)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(Unsent::Gone(failure(error.error()))),
                 },
             }
         }
-        let Some(mut sender) = connect_http1(upstream).await else {
+        let Some(mut connection) = connect_http1(upstream).await else {
             return Err(Unsent::Kept(Box::new(request)));
         };
-        match sender.try_send_request(request).await {
-            Ok(response) => Ok(self.lend(upstream, sender, response)),
+        match connection.sender.try_send_request(request).await {
+            Ok(response) => Ok(self.lend(upstream, connection, response)),
             Err(mut error) => Err(match error.take_message() {
                 Some(unsent) => Unsent::Kept(Box::new(unsent)),
                 None => Unsent::Gone(failure(error.error())),
@@ -160,9 +175,17 @@ impl Pool {
         }
     }
 
-    fn lend(self: &Rc<Self>, upstream: &Upstream, sender: Http1, response: Response<Incoming>) -> Answered {
-        let lease =
-            Lease { pool: self.clone(), authority: upstream.authority.as_str().into(), sender: Some(sender) };
+    fn lend(
+        self: &Rc<Self>,
+        upstream: &Upstream,
+        connection: Http1,
+        response: Response<Incoming>,
+    ) -> Answered {
+        let lease = Lease {
+            pool: self.clone(),
+            authority: upstream.authority.as_str().into(),
+            connection: Some(connection),
+        };
         Answered { response, lease: Some(lease) }
     }
 
@@ -170,14 +193,14 @@ impl Pool {
         let now = self.clock.now();
         let mut idle = self.idle.borrow_mut();
         let line = idle.get_mut(authority)?;
-        while let Some((sender, since)) = line.pop_back() {
+        while let Some((connection, since)) = line.pop_back() {
             if now.since(since) > UPSTREAM_IDLE_TIME_MAX {
                 // The last used is on top: all below are older.
                 line.clear();
                 return None;
             }
-            if !sender.is_closed() {
-                return Some(sender);
+            if !connection.sender.is_closed() {
+                return Some(connection);
             }
         }
         None
@@ -248,12 +271,12 @@ pub(crate) fn http1_settings() -> http1::Builder {
 async fn connect_http1(upstream: &Upstream) -> Option<Http1> {
     let stream = connect(upstream).await?;
     let (sender, connection) = http1_settings().handshake(TokioIo::new(stream)).await.ok()?;
-    tokio::task::spawn_local(async move {
+    let driver = tokio::task::spawn_local(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
-    Some(sender)
+    Some(Http1 { sender, driver: driver.abort_handle() })
 }
 
 async fn connect_http2(upstream: &Upstream) -> Option<Http2> {

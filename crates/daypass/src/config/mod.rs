@@ -130,12 +130,17 @@ impl Config {
     /// The data directory that a file names, without checking anything else in it: for the commands, which
     /// look for the server's socket there and need none of its secrets.
     ///
+    /// A file that a running server would refuse to reload must not keep anybody from revoking.
+    ///
     /// # Errors
-    /// [`ConfigError`] if the file cannot be read, or is no configuration in its shape.
+    /// [`ConfigError`] if the file cannot be read, or is no YAML.
     pub fn data_directory(path: &Path) -> Result<PathBuf, ConfigError> {
         let source = read_source(path)?;
-        let config = read::read(&source).map_err(|report| ConfigError::Wrong(Box::new(report)))?;
-        Ok(directory_of(path).join(&*config.data.value))
+        let data = match read::read(&source) {
+            Ok(config) => PathBuf::from(&*config.data.value),
+            Err(report) => read::data_alone(&source).ok_or_else(|| ConfigError::Wrong(Box::new(report)))?,
+        };
+        Ok(directory_of(path).join(data))
     }
 }
 

@@ -1,5 +1,7 @@
 //! From text to [`Config`], and from the YAML reader's errors to findings.
 
+use std::path::PathBuf;
+
 use serde_saphyr::{DuplicateKeyPolicy, Error, MessageFormatter as _, UserMessageFormatter};
 
 use super::file::Config;
@@ -23,6 +25,16 @@ pub(super) fn read(source: &Source) -> Result<Config, Report> {
         report.add(finding(&error));
         report
     })
+}
+
+/// The data directory of a file whose other keys are wrong: what `data` says, else the default.
+pub(super) fn data_alone(source: &Source) -> Option<PathBuf> {
+    #[derive(serde::Deserialize)]
+    struct Alone {
+        data: Option<String>,
+    }
+    let alone: Alone = serde_saphyr::from_str(&source.text).ok()?;
+    Some(alone.data.unwrap_or_else(|| "./daypass-data".to_owned()).into())
 }
 
 /// An error of the YAML reader as a finding.

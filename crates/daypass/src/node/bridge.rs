@@ -61,6 +61,12 @@ impl Bridge {
         let _ = self.gateway.set(gateway);
     }
 
+    /// Whether the gateway has begun to drain.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.gateway.get().is_some_and(|gateway| gateway.is_draining())
+    }
+
     /// Keeps upstreams ready for the moment a view carries `policy`.
     pub fn stage(&self, policy: Policy, plans: Plans) {
         self.lock().staged = Some((policy, plans));

@@ -57,6 +57,9 @@ impl Vitals for NodeVitals {
         let (now, pulse) = (self.pulse.clock.now(), &self.pulse);
         let age = pulse.views.age(now);
         let mut why = Vec::new();
+        if pulse.bridge.is_draining() {
+            why.push("the node is shutting down".to_owned());
+        }
         if !pulse.views.is_fresh(now) {
             why.push(format!(
                 "the view of access has not been proven fresh for {} s: is the ledger locked?",

@@ -306,7 +306,7 @@ fn a_wrong_configuration_ends_with_2_wherever_it_is_read() {
     fs::write(directory.path().join("daypass.yaml"), "api: {}\n").unwrap();
     check(
         &directory,
-        &["whoami"],
+        &["serve"],
         &expect![[r#"
         exit 2
         -- stderr
@@ -315,6 +315,21 @@ fn a_wrong_configuration_ends_with_2_wherever_it_is_read() {
             | ^^^
             = did you mean `apis`?
     "#]],
+    );
+}
+
+#[test]
+fn a_configuration_that_is_wrong_elsewhere_keeps_nobody_from_the_socket() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("daypass.yaml"), "data: there\napi: {}\n").unwrap();
+    check(
+        &directory,
+        &["revoke", "--user", "alice", "--reason", "a stolen laptop"],
+        &expect![[r#"
+            exit 1
+            -- stderr
+            no server runs here (`there/admin.sock`): start it with `daypass serve`, or set DAYPASS_URL and DAYPASS_SESSION
+        "#]],
     );
 }
 

@@ -219,6 +219,7 @@ async fn a_stream_that_is_cut_over_http2_leaves_its_neighbors_on_the_connection_
     let receipt = world.revoke("user", "alice").await;
     assert_eq!(receipt["streams"]["sse"], 1);
     while let Some(Ok(_)) = cut.frame().await {}
+    drop(cut);
     let cut = async || world.rows().into_iter().find(|row| row.outcome == Some(RowOutcome::Cut));
     assert_eq!(eventually("the stream's end", cut).await.subject.as_deref(), Some("alice"));
     for _ in 0..30 {

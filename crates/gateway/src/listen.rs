@@ -1,6 +1,7 @@
 //! Listening: sockets, connections, and the codec that turns bytes into heads.
 //!
-//! HTTP/1.1 and HTTP/2 (by prior knowledge) share one port. What the codec itself refuses is recorded too.
+//! HTTP/1.1 and HTTP/2 (by prior knowledge) share one port. What the HTTP/1.1 codec itself refuses has a row too.
+//! Not here yet: rows for what the HTTP/2 codec refuses, and an end for clients that are slow.
 
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};

@@ -42,9 +42,10 @@ pub enum Shown<'a> {
 }
 
 /// How long a body is, as far as its head tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BodyLength {
     /// There is none.
+    #[default]
     None,
     /// So many bytes.
     Known(u64),

@@ -24,11 +24,22 @@ pub struct Authorized<'v, 'a> {
     arrival: Arrival<'a>,
     holder: Holder<'v>,
     api: ApiIndex,
-    /// Where the path within the API starts in the canonical path.
-    path_at: usize,
+    path_at: PathAt,
     operation: Arc<str>,
     role: &'v RoleName,
     rule: &'v Arc<str>,
+}
+
+/// Where the path within an API begins in a canonical path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathAt(usize);
+
+impl PathAt {
+    /// The path within the API; never empty.
+    #[must_use]
+    pub fn within(self, path: &str) -> &str {
+        path.get(self.0..).filter(|path| !path.is_empty()).unwrap_or("/")
+    }
 }
 
 /// Decides whether an identified request may pass.
@@ -43,8 +54,8 @@ pub fn authorize<'v, 'a>(identified: Identified<'v, 'a>) -> Result<Authorized<'v
             .next("`daypass apis` lists the APIs and their routes")
             .knowing(holder.known()));
     };
-    let path = arrival.target.path().get(path_at..).unwrap_or("");
-    let path = if path.is_empty() { "/" } else { path };
+    let path_at = PathAt(path_at);
+    let path = path_at.within(arrival.target.path());
     let listed = view.policy.operation(index, arrival.method, path);
     let asked = Asked { method: arrival.method, path, operation: listed.map(|(place, _)| place) };
     let operation = listed.map(|(_, operation)| operation.name.clone());
@@ -167,10 +178,13 @@ impl<'v, 'a> Authorized<'v, 'a> {
     /// The canonical path within the API: what was judged, and what is sent.
     #[must_use]
     pub fn path(&self) -> &str {
-        match self.arrival.target.path().get(self.path_at..) {
-            Some("") | None => "/",
-            Some(path) => path,
-        }
+        self.path_at.within(self.arrival.target.path())
+    }
+
+    /// The request, and where the path within its API begins.
+    #[must_use]
+    pub fn into_arrival(self) -> (Arrival<'a>, PathAt) {
+        (self.arrival, self.path_at)
     }
 
     /// The operation's name.

@@ -218,7 +218,7 @@ fn plan(forward: config::Forward) -> anyhow::Result<Plan> {
             config::Scheme::Http => gateway::Scheme::Http,
             config::Scheme::H2c => gateway::Scheme::H2c,
         },
-        authority: upstream.authority,
+        authority: upstream.authority.into(),
         base_path: upstream.base_path,
     });
     let headers = forward.headers.into_iter().map(|(name, secret)| {

@@ -8,6 +8,8 @@ use access::operation::Method;
 use access::{Reason, Refused, RequestId, Timestamp, credential};
 
 use crate::bounds::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
+use crate::fields::FieldList;
+use crate::h1::head::Asked;
 use crate::peer::Peer;
 use crate::trace::TraceId;
 
@@ -28,6 +30,11 @@ pub(crate) struct Head<'a> {
 }
 
 impl Head<'_> {
+    /// Whether the answer has a body.
+    pub(crate) fn asked(&self) -> Asked {
+        if self.method == "HEAD" { Asked::Head } else { Asked::Other }
+    }
+
     /// Whether the request asks to become a WebSocket.
     pub(crate) fn asks_for_websocket(&self) -> bool {
         self.fields.upgrade.text().is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
@@ -80,15 +87,20 @@ impl<'a> Field<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the fields; names are in lower case.
-    pub(crate) fn read(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let mut read = Self::default();
-        for (name, value) in fields {
+    /// Reads the fields. `fault` is why the codec found that they have more than one reading.
+    pub(crate) fn read(fields: &'a FieldList, fault: Option<&'static str>) -> Self {
+        let mut read = Self { fault, ..Self::default() };
+        for (name, value) in fields.iter() {
             read.count = read.count.saturating_add(1);
             read.bytes = read.bytes.saturating_add(name.len()).saturating_add(value.len()).saturating_add(4);
             read.add(name, value);
         }
         read
+    }
+
+    /// Whether the client waits to be told that it may send its body.
+    pub(crate) fn expects(&self) -> bool {
+        self.expect != Field::Absent
     }
 
     fn add(&mut self, name: &'a str, value: &'a [u8]) {
@@ -326,9 +338,12 @@ mod tests {
     use access::credential::{CredentialKind, mint};
 
     use super::*;
+    use crate::fields::Sink as _;
 
     fn judge(path: &str, fields: &[(&str, &str)]) -> Result<String, Reason> {
-        let fields = Fields::read(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
+        let mut list = FieldList::default();
+        fields.iter().for_each(|(name, value)| list.add(name, value.as_bytes()));
+        let fields = Fields::read(&list, None);
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let head = Head {
             id: RequestId::from_bytes([0; 16]),

@@ -1,12 +1,12 @@
-//! Bodies: the stage that judges a request's body by what its head says, and the stream that holds it to that.
+//! Bodies: the stage that judges a request's body by what its head says, and the streams that hold it to that.
 //!
-//! Bodies are relayed frame by frame, never held whole. The body of a request is first polled when it is
+//! Bodies are relayed piece by piece, never held whole. The body of a request is first polled when it is
 //! forwarded, so that `100 Continue` never goes out for a refused request.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use access::arrival::BodyLength;
 use access::authorize::Authorized;
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::h1::wire::{Broken, Piece, Wire};
 use crate::limits::{Counted, Slot};
 
 /// A request whose body may be forwarded as far as its head tells. Proof that it was counted before.
@@ -45,6 +46,74 @@ pub(crate) fn body_bytes_max(authorized: &Authorized<'_, '_>) -> u64 {
 pub(crate) fn too_large(most: u64) -> Refused {
     Refused::because(Reason::BodyTooLarge, format!("the body is longer than the {most} bytes this API takes"))
         .next("send less, or ask the API's owner to raise `limits.request_body`")
+}
+
+/// A body as it comes in, whatever protocol brings it.
+#[derive(Debug)]
+pub(crate) enum Inbound {
+    /// There is none.
+    None,
+    /// What the wire's decoder still has to read.
+    Http1(Rc<Wire>),
+    /// A stream of HTTP/2.
+    Http2(Incoming),
+}
+
+impl Inbound {
+    /// A piece of the body, behind what is in `out`.
+    pub(crate) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Poll<Result<Piece, Broken>> {
+        match self {
+            Self::None => Poll::Ready(Ok(Piece::End(None))),
+            Self::Http1(wire) => wire.poll_body(cx, out),
+            Self::Http2(incoming) => Poll::Ready(match ready!(Pin::new(incoming).poll_frame(cx)) {
+                None => Ok(Piece::End(None)),
+                Some(Ok(frame)) => Ok(match frame.into_data() {
+                    Ok(data) => {
+                        out.extend_from_slice(&data);
+                        Piece::Data
+                    }
+                    Err(other) => Piece::End(other.into_trailers().ok()),
+                }),
+                Some(Err(error)) if is_malformed(&error) => Err(Broken::Malformed),
+                Some(Err(_)) => Err(Broken::Gone),
+            }),
+        }
+    }
+
+    /// Whether nothing more comes.
+    pub(crate) fn is_end(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Http1(wire) => wire.is_body_read(),
+            Self::Http2(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    /// How much is still to come.
+    pub(crate) fn length(&self) -> BodyLength {
+        let exact = match self {
+            Self::None => Some(0),
+            Self::Http1(wire) => wire.body_remaining(),
+            Self::Http2(incoming) if incoming.is_end_stream() => Some(0),
+            Self::Http2(incoming) => incoming.size_hint().exact(),
+        };
+        match exact {
+            Some(0) => BodyLength::None,
+            Some(bytes) => BodyLength::Known(bytes),
+            None => BodyLength::Unknown,
+        }
+    }
+}
+
+/// Whether a body broke off because it could not be read, rather than because nothing came any more.
+fn is_malformed(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput};
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| matches!(cause.kind(), InvalidData | InvalidInput))
 }
 
 /// What a request's body has come to so far; shared with whoever reports on it.
@@ -103,32 +172,75 @@ pub(crate) enum Stopped {
 /// A request's body on its way upstream.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    incoming: Incoming,
+    inbound: Inbound,
     bytes_max: u64,
     progress: Rc<Progress>,
 }
 
 impl Upload {
-    pub(crate) fn new(incoming: Incoming, bytes_max: u64) -> (Self, Rc<Progress>) {
+    pub(crate) fn new(inbound: Inbound, bytes_max: u64) -> (Self, Rc<Progress>) {
         let progress = Rc::new(Progress::default());
-        (Self { incoming, bytes_max, progress: progress.clone() }, progress)
+        (Self { inbound, bytes_max, progress: progress.clone() }, progress)
+    }
+
+    /// How much is still to be sent.
+    pub(crate) fn length(&self) -> BodyLength {
+        self.inbound.length()
+    }
+
+    /// Whether nothing of it was taken yet.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.progress.bytes.get() == 0
+    }
+
+    /// A piece of the body, behind what is in `out`. Trailers are dropped: they could say what the head may not,
+    /// and nothing that is judged stands in them.
+    pub(crate) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Poll<Result<Piece, Stopped>> {
+        if self.progress.over.get() {
+            return Poll::Ready(Err(self.stop(Stopped::Answered)));
+        }
+        let before = out.len();
+        let polled = self.inbound.poll_piece(cx, out);
+        let Poll::Ready(piece) = polled else {
+            self.progress.wake_with(cx);
+            return Poll::Pending;
+        };
+        let bytes = out.len().saturating_sub(before) as u64;
+        let total = self.progress.bytes.get().saturating_add(bytes);
+        self.progress.bytes.set(total);
+        if total > self.bytes_max {
+            out.truncate(before);
+            return Poll::Ready(Err(self.stop(Stopped::TooLarge)));
+        }
+        Poll::Ready(match piece {
+            Ok(Piece::Data) => Ok(Piece::Data),
+            Ok(Piece::End(_)) => {
+                self.progress.over.set(true);
+                Ok(Piece::End(None))
+            }
+            Err(Broken::Malformed) => Err(self.stop(Stopped::Malformed)),
+            Err(Broken::Gone) => Err(self.stop(Stopped::Client)),
+        })
+    }
+
+    fn stop(&self, why: Stopped) -> Stopped {
+        self.progress.stopped.set(Some(why));
+        why
     }
 }
 
-/// Whether a body broke off because its chunks could not be read, rather than because nothing came any more.
-fn is_malformed(error: &hyper::Error) -> bool {
-    use std::io::ErrorKind::{InvalidData, InvalidInput};
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    cause.is_some_and(|cause| matches!(cause.kind(), InvalidData | InvalidInput))
-}
-
-/// The codec drops a body when it has sent it, or will not send it.
+/// Whoever sends a body drops it when it is sent, or will not be.
 impl Drop for Upload {
     fn drop(&mut self) {
         self.progress.over.set(true);
     }
 }
 
+/// For upstreams that speak HTTP/2.
 impl Body for Upload {
     type Data = Bytes;
     type Error = Stopped;
@@ -137,40 +249,23 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Stopped>>> {
-        if self.progress.over.get() {
-            self.progress.stopped.set(Some(Stopped::Answered));
-            return Poll::Ready(Some(Err(Stopped::Answered)));
-        }
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        if polled.is_pending() {
-            self.progress.wake_with(cx);
-        }
-        polled.map(|frame| match frame? {
-            // Trailers could say what the head may not; nothing that is judged stands in them.
-            Ok(frame) if frame.is_trailers() => None,
-            Ok(frame) => {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                let total = self.progress.bytes.get().saturating_add(bytes);
-                self.progress.bytes.set(total);
-                if total > self.bytes_max {
-                    self.progress.stopped.set(Some(Stopped::TooLarge));
-                    return Some(Err(Stopped::TooLarge));
-                }
-                Some(Ok(frame))
-            }
-            Err(error) => {
-                let why = if is_malformed(&error) { Stopped::Malformed } else { Stopped::Client };
-                self.progress.stopped.set(Some(why));
-                Some(Err(why))
-            }
+        let mut piece = Vec::new();
+        Poll::Ready(match ready!(self.poll_piece(cx, &mut piece)) {
+            Ok(Piece::Data) => Some(Ok(Frame::data(piece.into()))),
+            Ok(Piece::End(_)) => None,
+            Err(why) => Some(Err(why)),
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.inbound.is_end()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match self.length() {
+            BodyLength::None => SizeHint::with_exact(0),
+            BodyLength::Known(bytes) => SizeHint::with_exact(bytes),
+            BodyLength::Unknown => SizeHint::default(),
+        }
     }
 }

@@ -8,11 +8,39 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// The most header fields of a request: beyond it 431.
 pub const HEADERS_MAX: usize = 100;
-/// What the codec reads of a head before it gives up by itself: above [`HEAD_BYTES_MAX`], so that the answer
+/// What the HTTP/1.1 codec reads of a head before it gives up by itself: above [`HEAD_BYTES_MAX`], so that the answer
 /// is ours and is recorded with what the head said.
 pub const CODEC_HEAD_BYTES_MAX: usize = 128 * 1024;
-/// The most header fields the codec reads.
-pub const CODEC_HEADERS_MAX: usize = 1_000;
+/// The most header fields the HTTP/1.1 codec tells apart, of a request or of an answer.
+pub const CODEC_HEADERS_MAX: usize = 256;
+/// The longest line of a chunk's size and extensions, in bytes: beyond it the body is malformed.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// The longest trailer section of a chunked body, in bytes, and the most fields of one: beyond it malformed.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+/// See [`TRAILER_BYTES_MAX`].
+pub const TRAILERS_MAX: usize = 32;
+/// What is read of a connection at first; a head may make it more, a body does not.
+pub const INBOX_BYTES: usize = 8 * 1024;
+/// The most bytes that wait to be written to one connection: beyond it nothing more is read for it.
+pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
+/// The most body bytes moved in one piece.
+pub const PIECE_BYTES_MAX: usize = 16 * 1024;
+/// A buffer that a burst made longer than this is given back, in bytes.
+pub const KEPT_BUFFER_BYTES_MAX: usize = 16 * 1024;
+/// The most empty lines in front of a request line (RFC 9112, section 2.2): beyond it malformed.
+pub const EMPTY_LINES_MAX: usize = 1;
+/// The most interim answers of an upstream before its final one: beyond it `upstream_malformed`.
+pub const INTERIM_ANSWERS_MAX: usize = 16;
+/// What is read over of a refused request's body to keep its connection: a longer body ends it.
+pub const DISCARD_BYTES_MAX: u64 = 64 * 1024;
+/// How long reading over a refused body, or waiting for a client to close, may take.
+pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long a connection may be kept without a request.
+pub const CLIENT_IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+/// How long a client may take nothing of an answer that waits for it.
+pub const CLIENT_STALL_TIME_MAX: Duration = Duration::from_secs(60);
+/// How often alarms are looked at: what is due may be late by twice as much.
+pub const ALARM_TICK: Duration = Duration::from_millis(50);
 /// The longest header name shown in a refusal or compared against the families that are removed, in bytes.
 pub const HEADER_NAME_BYTES_MAX: usize = 128;
 /// The longest `User-Agent` that is recorded, in bytes: the rest is cut off.

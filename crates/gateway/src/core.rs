@@ -1,42 +1,35 @@
 //! One core: a thread with its own runtime, listener, connections and upstream pool.
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use access::arrival::BodyLength;
 use access::{Clock, RequestId};
-use http::request::Parts;
-use http::{HeaderValue, Request, Response};
-use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::arrival::{Fields, Head};
-use crate::forward::{Passed, forward};
+use crate::alarm::{Alarms, Rest};
+use crate::arrival::Head;
+use crate::forward::{Brought, forward};
 use crate::gateway::Acknowledgements;
-use crate::peer::Peer;
 use crate::picture::Picture;
 use crate::pipeline::Pipeline;
-use crate::respond::{Answer, Names, problem};
+use crate::respond::{Names, Reply, problem};
 use crate::streams::Streams;
-use crate::trace::{trace_id, traceparent};
-use crate::upgrade::upgrade;
-use crate::upstream::Pool;
+use crate::upstream::{Left, Pool};
 
 /// What one core holds; touched by its thread alone.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) pipeline: Pipeline,
     pub(crate) pool: Rc<Pool>,
+    pub(crate) alarms: Rc<Alarms>,
     pub(crate) clock: Arc<dyn Clock>,
     node: Arc<str>,
     random: RefCell<fastrand::Rng>,
     /// How many client connections are open.
     connections: Cell<usize>,
+    phase: Cell<Phase>,
 }
 
 /// One client connection, counted while it is open.
@@ -90,11 +83,13 @@ impl Core {
         let clock = pipeline.clock.clone();
         Self {
             pool: Rc::new(Pool::new(clock.clone())),
+            alarms: Rc::default(),
             clock,
             pipeline,
             node,
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
             connections: Cell::new(0),
+            phase: Cell::new(Phase::Serving),
         }
     }
 
@@ -121,37 +116,41 @@ impl Core {
     }
 
     /// Answers one request. Never fails: a refusal is an answer too.
-    pub(crate) async fn answer(
-        self: Rc<Self>,
-        peer: Rc<Peer>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Answer>, Infallible> {
-        let (id, at) = self.fresh_id();
-        let (mut parts, incoming) = request.into_parts();
-        let switch = parts.extensions.remove::<OnUpgrade>();
-        let head = head_of(&parts, &incoming, id, at, &peer);
-        match self.pipeline.admit(&head).await {
+    pub(crate) async fn answer(self: &Rc<Self>, head: &Head<'_>, brought: Brought<'_>) -> Reply {
+        match self.pipeline.admit(head).await {
+            Ok(admitted) => forward(self, head, admitted, brought).await,
             Err(refused) => {
-                let receipt = self.pipeline.refuse(&head, &refused).await;
-                let names = Names { id, node: &self.node, receipt };
-                Ok(problem(&refused, names, parts.version))
-            }
-            Ok(admitted) => {
-                let (websocket, traceparent) = (head.asks_for_websocket(), self.traceparent(&head));
-                let passed = pass_on(parts, incoming, id, peer.clone(), traceparent);
-                match websocket {
-                    true => Ok(upgrade(&self, admitted, passed, switch).await),
-                    false => Ok(forward(&self, admitted, passed).await),
-                }
+                let receipt = self.pipeline.refuse(head, &refused).await;
+                let names = Names::new(head.id, &self.node, receipt);
+                problem(&refused, head.id, &names, self.clock.now())
             }
         }
     }
 
-    /// The trace of the request, with this hop as the parent.
-    fn traceparent(&self, head: &Head<'_>) -> HeaderValue {
-        let parent = self.random.borrow_mut().u64(1..);
-        let value = HeaderValue::from_str(&traceparent(&head.trace, parent));
-        value.unwrap_or(HeaderValue::from_static(""))
+    /// A number for the next hop's part of a trace; never 0.
+    pub(crate) fn random(&self) -> u64 {
+        self.random.borrow_mut().u64(1..)
+    }
+
+    /// Whether the core still takes requests.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Lets alarms go off and idle connections end, for as long as it is polled.
+    pub(crate) async fn tick(&self) {
+        let rest = || match self.pool.prune() {
+            Left::Some => Rest::No,
+            Left::Nothing => Rest::Yes,
+        };
+        self.alarms.ring(rest).await;
+    }
+
+    /// Waits until the node drains, then lets every connection know.
+    pub(crate) async fn watch_phase(&self, mut phase: watch::Receiver<Phase>) {
+        draining(&mut phase).await;
+        self.phase.set(Phase::Draining);
+        self.alarms.wake_all();
     }
 
     /// Carries out the node's orders for as long as it is polled.
@@ -183,49 +182,4 @@ impl Core {
 /// Waits until the node drains.
 pub(crate) async fn draining(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
-}
-
-fn head_of<'p>(
-    parts: &'p Parts,
-    incoming: &Incoming,
-    id: RequestId,
-    at: access::Timestamp,
-    peer: &'p Peer,
-) -> Head<'p> {
-    let body = match (incoming.is_end_stream(), incoming.size_hint().exact()) {
-        (true, _) | (_, Some(0)) => BodyLength::None,
-        (false, Some(bytes)) => BodyLength::Known(bytes),
-        (false, None) => BodyLength::Unknown,
-    };
-    let fields = Fields::read(parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
-    Head {
-        id,
-        at,
-        peer,
-        trace: trace_id(fields.traceparent.text(), id),
-        method: parts.method.as_str(),
-        authority: parts.uri.authority().map(http::uri::Authority::as_str),
-        path: parts.uri.path(),
-        query: parts.uri.query(),
-        body,
-        fields,
-    }
-}
-
-fn pass_on(
-    parts: Parts,
-    incoming: Incoming,
-    id: RequestId,
-    peer: Rc<Peer>,
-    traceparent: HeaderValue,
-) -> Passed {
-    Passed {
-        id,
-        version: parts.version,
-        method: parts.method,
-        fields: parts.headers,
-        traceparent,
-        peer,
-        incoming,
-    }
 }

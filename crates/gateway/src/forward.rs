@@ -1,215 +1,229 @@
 //! Forwarding: an admitted request goes upstream, rebuilt from its parts, and its answer comes back.
 //!
-//! The open entry rides in the answer's body and closes when the last byte is handed over; dropped before, it
-//! says `abandoned`. Nothing here decides whether a request may pass.
+//! The open entry rides with the answer and closes when the last byte is handed over; dropped before, it says
+//! `abandoned`. Nothing here decides whether a request may pass.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use access::{Reason, Refused};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use tokio::time::Sleep;
+use access::{Reason, Refused, RequestId};
+use http::StatusCode;
 
-use crate::body::{Progress, Stopped, Upload, Uploaded, too_large};
+use crate::alarm::Alarm;
+use crate::arrival::Head;
+use crate::body::{Inbound, Progress, Stopped, Upload, Uploaded, too_large};
 use crate::bounds::ANSWER_IDLE_TIME_MAX;
 use crate::core::Core;
-use crate::headers::{self, Added};
+use crate::fields::{FieldList, Sink as _};
+use crate::h1::client::{Sending, Sent};
+use crate::h1::head::Asked;
+use crate::h1::join::{Passed, join};
+use crate::h1::wire::{Broken as Unread, Piece, Wire};
+use crate::headers;
 use crate::limits::Slot;
-use crate::peer::Peer;
-use crate::picture::Upstream;
 use crate::record::{Admitted, Entry};
-use crate::respond::{Answer, Names, problem, status};
+use crate::respond::{Names, Reply, problem, status};
 use crate::streams::{Kind, Ticket};
-use crate::upstream::{Answered, Lease, SendFailure};
+use crate::trace::traceparent;
+use crate::upstream::{Answered, Lease, Outgoing, SendFailure};
 
 /// The parts of a request that are not judged but passed on.
 #[derive(Debug)]
-pub(crate) struct Passed {
-    pub(crate) id: access::RequestId,
-    pub(crate) version: Version,
-    pub(crate) method: Method,
-    pub(crate) fields: HeaderMap,
-    pub(crate) traceparent: HeaderValue,
-    pub(crate) peer: Rc<Peer>,
-    pub(crate) incoming: Incoming,
+pub(crate) struct Brought<'a> {
+    pub(crate) fields: &'a FieldList,
+    pub(crate) inbound: Inbound,
+    /// For every wait of this exchange, one after the other.
+    pub(crate) alarm: Rc<Alarm>,
 }
 
 /// Sends an admitted request upstream and answers with what comes back.
-pub(crate) async fn forward(core: &Rc<Core>, mut admitted: Admitted, passed: Passed) -> Response<Answer> {
-    let Passed { id, version, method, fields, traceparent, peer, incoming } = passed;
-    let (upload, progress) = Upload::new(incoming, admitted.body_bytes_max);
-    admitted.entry.progress = Some(progress.clone());
-    let names = Names { id, node: core.node(), receipt: Some(admitted.entry.receipt()) };
+pub(crate) async fn forward(
+    core: &Rc<Core>,
+    head: &Head<'_>,
+    mut admitted: Admitted<'_>,
+    brought: Brought<'_>,
+) -> Reply {
+    let Brought { fields, inbound, alarm } = brought;
+    let names = Names::new(head.id, core.node(), Some(admitted.entry.receipt()));
+    let answers = Answers { core, id: head.id, names: &names };
     if let Some(why) = admitted.ticket.why_cut() {
-        return answer_cut(&mut admitted, names, version, why);
+        return answers.cut(&mut admitted, why);
     }
+    let (upload, progress) = Upload::new(inbound, admitted.body_bytes_max);
+    admitted.entry.progress = Some(progress.clone());
     let picture = admitted.picture.clone();
     let Some(forward) = picture.forward(admitted.api) else {
-        return answer_failure(&mut admitted, names, version, Reason::UpstreamUnreachable);
+        return answers.failure(&mut admitted, Reason::UpstreamUnreachable);
     };
-    let mut used = None;
-    let sending = core.pool.send(forward, upload, |upstream, upload| {
-        used = Some(upstream.authority.as_str().into());
-        let added = added(&admitted, &traceparent, names.request_id(), &peer);
-        let fields = headers::for_upstream(&fields, added, forward, upstream);
-        build(&admitted, upstream, method.clone(), fields, upload)
-    });
+    let traceparent = traceparent(&head.trace, core.random());
+    let outgoing = Outgoing {
+        head,
+        admitted: &admitted,
+        fields,
+        forward,
+        request_id: &names.request_id,
+        traceparent: &traceparent,
+    };
     let sent_at = core.clock.now();
-    let sent = tokio::select! {
-        biased;
-        why = admitted.ticket.cut() => Err(why),
-        sent = within(forward.timeout, &progress, sending) => Ok(sent),
+    let sent = {
+        let sending = core.pool.send(outgoing, upload);
+        within(&admitted.ticket, &alarm, forward.timeout, &progress, sending).await
     };
-    admitted.entry.upstream = used;
     admitted.entry.upstream_took = Some(core.clock.now().since(sent_at));
+    let (upstream, sent) = match sent {
+        Err(Ended::Cut(why)) => return answers.cut(&mut admitted, why),
+        Err(Ended::Late) => return answers.failure(&mut admitted, Reason::UpstreamTimeout),
+        Ok(sent) => sent,
+    };
+    admitted.entry.upstream = upstream;
     match sent {
-        Err(why) => answer_cut(&mut admitted, names, version, why),
-        Ok(None) => answer_failure(&mut admitted, names, version, Reason::UpstreamTimeout),
-        Ok(Some(Err(failure))) => answer_failure(&mut admitted, names, version, reason_of(&failure)),
-        Ok(Some(Ok(answered))) if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            answer_failure(&mut admitted, names, version, Reason::UpstreamMalformed)
+        Err(failure) => answers.failure(&mut admitted, reason_of(&failure)),
+        Ok(answered) if answered.status == StatusCode::SWITCHING_PROTOCOLS => {
+            switch(admitted, answered, &names)
         }
-        Ok(Some(Ok(answered))) => relay(admitted, answered, names),
+        Ok(answered) => relay(admitted, answered, &names, alarm, head),
     }
 }
 
-/// Waits for an answer for `patience`, counted anew while the request's body makes progress; `None` after it.
-async fn within<T>(patience: Duration, progress: &Progress, sending: impl Future<Output = T>) -> Option<T> {
+/// Why a request was not waited for any longer.
+enum Ended {
+    Cut(Reason),
+    Late,
+}
+
+/// Waits until something was sent, for `patience`, counted anew while the request's body makes progress.
+async fn within<T>(
+    ticket: &Ticket,
+    alarm: &Alarm,
+    patience: Duration,
+    progress: &Progress,
+    sending: impl Future<Output = T>,
+) -> Result<T, Ended> {
     let mut sending = pin!(sending);
     let mut uploaded = 0;
-    loop {
-        match tokio::time::timeout(patience, sending.as_mut()).await {
-            Ok(sent) => return Some(sent),
-            Err(_elapsed) if progress.bytes.get() > uploaded => uploaded = progress.bytes.get(),
-            Err(_elapsed) => return None,
+    alarm.set(patience);
+    poll_fn(|cx| {
+        if let Poll::Ready(why) = ticket.poll_cut(cx) {
+            return Poll::Ready(Err(Ended::Cut(why)));
         }
-    }
-}
-
-/// What the proxy adds to a request of an admitted exchange.
-pub(crate) fn added<'a>(
-    admitted: &'a Admitted,
-    traceparent: &HeaderValue,
-    request_id: HeaderValue,
-    peer: &'a Peer,
-) -> Added<'a> {
-    Added {
-        subject: admitted.subject.clone(),
-        grant: admitted.grant.clone(),
-        request_id,
-        traceparent: traceparent.clone(),
-        peer,
-        host: &admitted.host,
-        host_routed: admitted.host_routed,
-    }
-}
-
-/// The canonical request, as one upstream is sent it; `None` if it cannot be written down.
-pub(crate) fn build(
-    admitted: &Admitted,
-    upstream: &Upstream,
-    method: Method,
-    fields: HeaderMap,
-    upload: Upload,
-) -> Option<Request<Upload>> {
-    let target = headers::upstream_target(upstream, &admitted.path, admitted.query.as_deref());
-    let uri = match upstream.scheme {
-        crate::picture::Scheme::Http => http::Uri::from_maybe_shared(Bytes::from(target)).ok()?,
-        crate::picture::Scheme::H2c => http::Uri::builder()
-            .scheme("http")
-            .authority(upstream.authority.as_str())
-            .path_and_query(target)
-            .build()
-            .ok()?,
-    };
-    let mut request = Request::new(upload);
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = fields;
-    if upstream.scheme == crate::picture::Scheme::H2c {
-        request.headers_mut().remove(http::header::HOST);
-        *request.version_mut() = Version::HTTP_2;
-    }
-    Some(request)
+        if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+            alarm.stop();
+            return Poll::Ready(Ok(sent));
+        }
+        if alarm.poll(cx).is_ready() {
+            if progress.bytes.get() == uploaded {
+                return Poll::Ready(Err(Ended::Late));
+            }
+            uploaded = progress.bytes.get();
+            alarm.set(patience);
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 const fn reason_of(failure: &SendFailure) -> Reason {
     match failure {
         SendFailure::Unreachable | SendFailure::Closed | SendFailure::Upload => Reason::UpstreamUnreachable,
         SendFailure::Malformed => Reason::UpstreamMalformed,
+        SendFailure::NoSwitch => Reason::UpgradeRefused,
     }
 }
 
-/// Answers an exchange whose access ended before the upstream answered.
-pub(crate) fn answer_cut(
-    admitted: &mut Admitted,
-    names: Names<'_>,
-    version: Version,
-    reason: Reason,
-) -> Response<Answer> {
-    let refused = Refused::because(reason, "access ended while the request was under way");
-    admitted.entry.cut(Some(status(reason).as_u16()), reason);
-    problem(&refused, names, version)
+/// The answers of our own to an admitted request.
+struct Answers<'a> {
+    core: &'a Core,
+    id: RequestId,
+    names: &'a Names,
 }
 
-/// Answers an exchange that the upstream did not answer.
-pub(crate) fn answer_failure(
-    admitted: &mut Admitted,
-    names: Names<'_>,
-    version: Version,
-    reason: Reason,
-) -> Response<Answer> {
-    let stopped = admitted.entry.progress.as_ref().and_then(|progress| progress.stopped.get());
-    let refused = match (stopped, reason) {
-        (Some(Stopped::TooLarge), _) => too_large(admitted.body_bytes_max),
-        (Some(why @ Stopped::Malformed), _) => Refused::because(Reason::RequestMalformed, why.to_string()),
-        (_, Reason::UpstreamTimeout) => {
-            Refused::because(reason, "the upstream did not answer within its time")
-        }
-        (_, Reason::UpstreamMalformed) => {
-            Refused::because(reason, "what the upstream answered is not valid HTTP")
-        }
-        _ => Refused::because(
-            reason,
-            "no upstream of this API could be reached, or it closed before it answered",
-        ),
-    };
-    let reason = refused.reason;
-    if stopped != Some(Stopped::Client) {
-        admitted.entry.fail(Some(status(reason).as_u16()), reason);
+impl Answers<'_> {
+    /// To an exchange whose access ended before the upstream answered.
+    fn cut(&self, admitted: &mut Admitted<'_>, reason: Reason) -> Reply {
+        let refused = Refused::because(reason, "access ended while the request was under way");
+        admitted.entry.cut(Some(status(reason).as_u16()), reason);
+        self.problem(&refused)
     }
-    let refused = match reason {
-        Reason::BodyTooLarge | Reason::RequestMalformed => refused,
-        _ => refused.next("look at the API itself: Daypass let the request pass and sent it on"),
-    };
-    problem(&refused, names, version)
+
+    /// To an exchange that the upstream did not answer.
+    fn failure(&self, admitted: &mut Admitted<'_>, reason: Reason) -> Reply {
+        let stopped = admitted.entry.progress.as_ref().and_then(|progress| progress.stopped.get());
+        let refused = match stopped {
+            Some(Stopped::TooLarge) => too_large(admitted.body_bytes_max),
+            Some(why @ Stopped::Malformed) => Refused::because(Reason::RequestMalformed, why.to_string()),
+            Some(Stopped::Client | Stopped::Answered) | None => {
+                Refused::because(reason, detail_of(reason)).next(next_of(reason))
+            }
+        };
+        if stopped != Some(Stopped::Client) {
+            admitted.entry.fail(Some(status(refused.reason).as_u16()), refused.reason);
+        }
+        self.problem(&refused)
+    }
+
+    fn problem(&self, refused: &Refused) -> Reply {
+        problem(refused, self.id, self.names, self.core.clock.now())
+    }
+}
+
+const fn detail_of(reason: Reason) -> &'static str {
+    match reason {
+        Reason::UpstreamTimeout => "the upstream did not answer within its time",
+        Reason::UpstreamMalformed => "what the upstream answered is not valid HTTP",
+        Reason::UpgradeRefused => "the upstream of this API speaks HTTP/2, over which no WebSocket is opened",
+        _ => "no upstream of this API could be reached, or it closed before it answered",
+    }
+}
+
+const fn next_of(reason: Reason) -> &'static str {
+    match reason {
+        Reason::UpgradeRefused => "ask the API's owner for an `http://` upstream",
+        Reason::UpstreamTimeout => {
+            "look at the API itself: Daypass let the request pass and sent it on; it may have been carried out"
+        }
+        Reason::UpstreamMalformed => "look at the API itself: Daypass let the request pass and sent it on",
+        _ => "look at the API itself: Daypass let the request pass; `daypass explain` tells where it went",
+    }
 }
 
 /// Passes an upstream's answer on.
-pub(crate) fn relay(admitted: Admitted, answered: Answered, names: Names<'_>) -> Response<Answer> {
+fn relay(
+    admitted: Admitted<'_>,
+    answered: Answered,
+    names: &Names,
+    alarm: Rc<Alarm>,
+    head: &Head<'_>,
+) -> Reply {
     let Admitted { mut entry, ticket, slot, .. } = admitted;
-    let Answered { response, lease } = answered;
-    let (mut parts, incoming) = response.into_parts();
-    entry.upstream_status = Some(parts.status.as_u16());
-    ticket.set_kind(kind_of(&parts.headers));
-    headers::for_client(&mut parts.headers, names.request_id(), names.receipt());
-    parts.version = Version::HTTP_11;
-    parts.extensions.clear();
-    let mut relay = Relay { incoming, entry, ticket, lease, idle: None, _slot: slot };
-    if relay.incoming.is_end_stream() {
-        relay.finish();
+    let Answered { status, mut fields, stated_length, inbound, sending, lease } = answered;
+    entry.upstream_status = Some(status.as_u16());
+    ticket.set_kind(kind_of(&fields));
+    headers::for_client(&mut fields);
+    // A head without its body says how long that would be (RFC 9110, section 8.6); no other answer does here.
+    let bodiless = head.asked() == Asked::Head || status == StatusCode::NOT_MODIFIED;
+    if let Some(bytes) = stated_length.filter(|_| bodiless) {
+        fields.add("content-length", bytes.to_string().as_bytes());
     }
-    Response::from_parts(parts, Answer::Relay(Box::new(relay)))
+    names.stamp(&mut fields);
+    Reply::Relay(Box::new(Relay {
+        status,
+        fields,
+        inbound,
+        entry,
+        ticket,
+        sending,
+        lease,
+        alarm,
+        idle: Idle::No,
+        _slot: slot,
+    }))
 }
 
-fn kind_of(fields: &HeaderMap) -> Kind {
-    match fields.get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes) {
+fn kind_of(fields: &FieldList) -> Kind {
+    match fields.all("content-type").next() {
         Some(kind) if kind.starts_with(b"text/event-stream") => Kind::Sse,
         Some(kind) if kind.starts_with(b"application/grpc") => Kind::Grpc,
         _ => Kind::Transfer,
@@ -219,13 +233,24 @@ fn kind_of(fields: &HeaderMap) -> Kind {
 /// An upstream's answer on its way to the client, with everything that must end when it does.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    incoming: Incoming,
+    pub(crate) status: StatusCode,
+    pub(crate) fields: FieldList,
+    pub(crate) inbound: Inbound,
     entry: Entry,
     ticket: Ticket,
+    /// What of the request is still on its way, to an upstream that answered before its end.
+    sending: Option<Sending>,
     lease: Option<Lease>,
-    /// Set while the answer stands still.
-    idle: Option<Pin<Box<Sleep>>>,
+    alarm: Rc<Alarm>,
+    idle: Idle,
     _slot: Slot,
+}
+
+/// Whether the answer stands still, so that the alarm is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    Yes,
+    No,
 }
 
 /// A client that reads nothing does not have the body polled: its connection is dropped instead.
@@ -249,62 +274,136 @@ pub(crate) enum Broken {
 }
 
 impl Relay {
-    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if let Poll::Ready(why) = self.ticket.poll_cut(cx) {
-            self.entry.cut(self.entry.upstream_status, why);
-            return Poll::Ready(Some(Err(Broken::Cut)));
-        }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(mut frame))) => {
-                self.idle = None;
-                if let Some(trailers) = frame.trailers_mut() {
+    /// A piece of the answer's body, behind what is in `out`.
+    ///
+    /// # Errors
+    /// [`Broken`]: the entry is closed, and the client must not take what it has for the whole.
+    pub(crate) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Poll<Result<Piece, Broken>> {
+        self.poll_cut(cx)?;
+        self.poll_sending(cx);
+        let before = out.len();
+        let polled = self.inbound.poll_piece(cx, out);
+        let bytes = out.len().saturating_sub(before) as u64;
+        self.entry.response_bytes = self.entry.response_bytes.saturating_add(bytes);
+        match polled {
+            Poll::Ready(Ok(mut piece)) => {
+                self.idle = Idle::No;
+                if let Piece::End(Some(trailers)) = &mut piece {
                     headers::drop_reserved(trailers);
                 }
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.entry.response_bytes = self.entry.response_bytes.saturating_add(bytes);
-                // Nothing follows trailers, and the codec does not ask again.
-                if frame.is_trailers() || self.incoming.is_end_stream() {
-                    self.finish();
-                }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Ok(piece))
             }
-            Poll::Ready(Some(Err(_))) => {
+            Poll::Ready(Err(Unread::Malformed | Unread::Gone)) => {
                 self.entry.fail(self.entry.upstream_status, Reason::UpstreamMalformed);
-                Poll::Ready(Some(Err(Broken::Upstream)))
-            }
-            Poll::Ready(None) => {
-                self.finish();
-                Poll::Ready(None)
+                Poll::Ready(Err(Broken::Upstream))
             }
             Poll::Pending => self.poll_idle(cx),
         }
     }
 
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(ANSWER_IDLE_TIME_MAX)));
-        if idle.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
+    /// Whether access ended, for waits in which no piece is asked for.
+    ///
+    /// # Errors
+    /// [`Broken::Cut`].
+    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        if let Poll::Ready(why) = self.ticket.poll_cut(cx) {
+            self.entry.cut(self.entry.upstream_status, why);
+            return Err(Broken::Cut);
         }
+        Ok(())
+    }
+
+    /// The alarm is used for another wait: the client's.
+    pub(crate) fn yield_alarm(&mut self) -> &Alarm {
+        self.idle = Idle::No;
+        &self.alarm
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Broken>> {
+        if self.idle == Idle::No {
+            self.idle = Idle::Yes;
+            self.alarm.set(ANSWER_IDLE_TIME_MAX);
+        }
+        ready!(self.alarm.poll(cx));
         self.entry.fail(self.entry.upstream_status, Reason::UpstreamTimeout);
-        Poll::Ready(Some(Err(Broken::Idle)))
+        Poll::Ready(Err(Broken::Idle))
+    }
+
+    /// Whether an upstream takes the rest of a request that it has answered is its own affair.
+    fn poll_sending(&mut self, cx: &mut Context<'_>) {
+        let Some(sending) = &mut self.sending else { return };
+        if let Poll::Ready(sent) = sending.poll(cx) {
+            self.sending = None;
+            if sent.is_err() {
+                self.lease = None;
+            }
+        }
     }
 
     /// The last byte was handed over: the request's body ends too, the entry closes, the connection goes back.
-    fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
+        self.alarm.stop();
         let uploaded = self.entry.progress.as_ref().map_or(Uploaded::Whole, |progress| progress.end());
+        let sent = self.sending.take().map_or(Sent::Whole, |sending| sending.state());
         self.entry.complete();
         if let Some(lease) = self.lease.take()
-            && uploaded == Uploaded::Whole
+            && (uploaded, sent) == (Uploaded::Whole, Sent::Whole)
         {
             lease.give_back();
         }
     }
+}
 
-    pub(crate) fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
+/// Takes an upstream's switch to the protocol that it was asked for.
+fn switch(admitted: Admitted<'_>, answered: Answered, names: &Names) -> Reply {
+    let Admitted { mut entry, ticket, slot, .. } = admitted;
+    let Answered { status, mut fields, lease, .. } = answered;
+    entry.upstream_status = Some(status.as_u16());
+    ticket.set_kind(Kind::Websocket);
+    headers::for_client(&mut fields);
+    names.stamp(&mut fields);
+    fields.add("connection", b"Upgrade");
+    fields.add("upgrade", b"websocket");
+    Reply::Switch(Box::new(Switched { fields, entry, ticket, lease, _slot: slot }))
+}
 
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+/// Two connections that leave HTTP together.
+#[derive(Debug)]
+pub(crate) struct Switched {
+    pub(crate) fields: FieldList,
+    entry: Entry,
+    ticket: Ticket,
+    lease: Option<Lease>,
+    _slot: Slot,
+}
+
+impl Switched {
+    /// Passes bytes both ways until either side closes, or the access ends. The answer's head is in the client's
+    /// outbox.
+    pub(crate) async fn pass(mut self, client: &Wire) {
+        let status = self.entry.upstream_status;
+        let Some(upstream) = self.lease.as_ref().map(Lease::wire) else {
+            return self.entry.fail(status, Reason::UpstreamMalformed);
+        };
+        let (passed, uploaded) = (Passed::default(), Rc::new(Progress::default()));
+        self.entry.progress = Some(uploaded.clone());
+        let cut = {
+            let mut joined = pin!(join(client, upstream, &passed));
+            poll_fn(|cx| match self.ticket.poll_cut(cx) {
+                Poll::Ready(why) => Poll::Ready(Some(why)),
+                Poll::Pending => joined.as_mut().poll(cx).map(|()| None),
+            })
+            .await
+        };
+        uploaded.bytes.set(passed.up.get());
+        self.entry.response_bytes = passed.down.get();
+        match cut {
+            Some(why) => self.entry.cut(status, why),
+            None => self.entry.complete(),
+        }
     }
 }

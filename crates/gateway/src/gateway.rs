@@ -271,9 +271,14 @@ impl Seed {
             tokio::task::spawn_local(
                 async move { watching.streams().watch_deadlines(&*clock, &views).await },
             );
+        let (ticking, watching, phase) = (core.clone(), core.clone(), self.phase.clone());
+        let ticks = tokio::task::spawn_local(async move { ticking.tick().await });
+        let phases = tokio::task::spawn_local(async move { watching.watch_phase(phase).await });
         tokio::task::spawn_local(listen::serve(core.clone(), listener, self.connections_max, self.phase));
         core.obey(self.orders, &self.acknowledgements).await;
-        deadlines.abort();
+        for task in [deadlines, ticks, phases] {
+            task.abort();
+        }
         // What was cut or abandoned last is still to be written.
         tokio::task::yield_now().await;
         core.pipeline.lane.flush().await;

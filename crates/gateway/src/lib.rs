@@ -13,10 +13,14 @@
 //! request crosses threads but the batches of the journal.
 //! Not here: how access changes (the binary hands in a [`Picture`]), the console.
 
+mod alarm;
 mod arrival;
 mod body;
 mod core;
+mod fields;
 mod forward;
+mod h1;
+mod h2;
 mod headers;
 mod limits;
 mod listen;
@@ -26,7 +30,6 @@ mod record;
 mod respond;
 mod streams;
 mod trace;
-mod upgrade;
 mod upstream;
 
 pub mod bounds;

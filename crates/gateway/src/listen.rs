@@ -1,32 +1,21 @@
-//! Listening: sockets, connections, and the codec that turns bytes into heads.
+//! Listening: sockets, connections, and which codec turns their bytes into heads.
 //!
-//! HTTP/1.1 and HTTP/2 (by prior knowledge) share one port. What the HTTP/1.1 codec itself refuses has a row too.
-//! Not here yet: rows for what the HTTP/2 codec refuses, and an end for clients that are slow.
+//! HTTP/1.1 and HTTP/2 (by prior knowledge) share one port.
+//! Not here yet: rows for what the HTTP/2 codec refuses, and a limit per client address.
 
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use access::arrival::BodyLength;
-use access::{Reason, Refused};
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::arrival::{Fields, Head};
-use crate::bounds::{
-    CODEC_HEAD_BYTES_MAX, CODEC_HEADERS_MAX, CUT_TIME_MAX, H2_HEADER_LIST_BYTES_MAX, H2_RESETS_PENDING_MAX,
-    H2_STREAMS_MAX, HEAD_TIME_MAX,
-};
-use crate::core::{Core, LocalExecutor, Phase, draining};
+use crate::bounds::HEAD_TIME_MAX;
+use crate::core::{Core, Phase, draining};
 use crate::peer::Peer;
-use crate::streams::Line;
-use crate::trace::trace_id;
+use crate::{h1, h2};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1_024;
@@ -101,8 +90,9 @@ async fn connection(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, phase: w
         () = draining(&mut stop) => return,
     };
     match spoken {
-        Ok(Ok(Spoken::Http1)) => http1(core, stream, peer, phase).await,
-        Ok(Ok(Spoken::Http2)) => http2(core, stream, peer, phase).await,
+        // The codecs are much larger than what waits for the first byte.
+        Ok(Ok(Spoken::Http1)) => Box::pin(h1::serve::serve(core, stream, &peer)).await,
+        Ok(Ok(Spoken::Http2)) => Box::pin(h2::serve(core, stream, peer, phase)).await,
         // Nothing was said: there is nothing to answer.
         Ok(Err(_)) | Err(_) => {}
     }
@@ -113,7 +103,7 @@ enum Spoken {
     Http2,
 }
 
-/// Looks at the first bytes without taking them.
+/// Looks at the first bytes without taking them. Whoever begins the preface of HTTP/2 has to finish it.
 async fn spoken(stream: &TcpStream) -> std::io::Result<Spoken> {
     let mut first = [0; H2_PREFACE.len()];
     loop {
@@ -122,11 +112,10 @@ async fn spoken(stream: &TcpStream) -> std::io::Result<Spoken> {
         if seen == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
-        // `PRI` is no method, so four bytes tell.
         if !H2_PREFACE.starts_with(start) {
             return Ok(Spoken::Http1);
         }
-        if seen >= 4 {
+        if seen == H2_PREFACE.len() {
             return Ok(Spoken::Http2);
         }
         if stream.ready(Interest::READABLE).await?.is_read_closed() {
@@ -135,104 +124,4 @@ async fn spoken(stream: &TcpStream) -> std::io::Result<Spoken> {
         // Peeking again at the same bytes returns at once; look again when more may have come.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-async fn http1(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, mut phase: watch::Receiver<Phase>) {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME_MAX)
-        .max_headers(CODEC_HEADERS_MAX)
-        .max_header_size(CODEC_HEAD_BYTES_MAX);
-    let service = service_fn(|request| core.clone().answer(peer.clone(), request));
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    let mut drains = Phase::Serving;
-    let ended = loop {
-        tokio::select! {
-            ended = connection.as_mut() => break Some(ended),
-            () = draining(&mut phase), if drains == Phase::Serving => {
-                drains = Phase::Draining;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = peer.line.cut() => {
-                connection.as_mut().graceful_shutdown();
-                if let Some(ended) = let_go(connection.as_mut(), &peer.line).await {
-                    break ended;
-                }
-            }
-        }
-    };
-    if let Some(Err(error)) = ended {
-        record_codec_refusal(core, &peer, &error).await;
-    }
-}
-
-async fn http2(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, mut phase: watch::Receiver<Phase>) {
-    let mut builder = http2::Builder::new(LocalExecutor);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(H2_STREAMS_MAX)
-        .max_header_list_size(H2_HEADER_LIST_BYTES_MAX)
-        .max_pending_accept_reset_streams(H2_RESETS_PENDING_MAX)
-        .keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(10));
-    let service = service_fn(|request| core.clone().answer(peer.clone(), request));
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let mut drains = Phase::Serving;
-    let ended = loop {
-        tokio::select! {
-            ended = connection.as_mut() => break Some(ended),
-            () = draining(&mut phase), if drains == Phase::Serving => {
-                drains = Phase::Draining;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = peer.line.cut() => {
-                if let Some(ended) = let_go(connection.as_mut(), &peer.line).await {
-                    break ended;
-                }
-            }
-        }
-    };
-    if let Some(Err(error)) = ended {
-        tracing::debug!(%error, "an HTTP/2 connection ended");
-    }
-}
-
-/// Drives a connection until what was cut on it is gone, or for [`CUT_TIME_MAX`]. `None`: it goes on; else how it
-/// ended, if it did so by itself.
-async fn let_go<C, E>(mut connection: Pin<&mut C>, line: &Line) -> Option<Option<Result<(), E>>>
-where
-    C: Future<Output = Result<(), E>>,
-{
-    match tokio::time::timeout(CUT_TIME_MAX, connection.as_mut()).await {
-        Ok(ended) => Some(Some(ended)),
-        Err(_elapsed) => line.owes().then_some(None),
-    }
-}
-
-/// What the codec answered by itself has a row too, with as much as is known: who, when and why.
-async fn record_codec_refusal(core: &Rc<Core>, peer: &Peer, error: &hyper::Error) {
-    if !error.is_parse() {
-        return;
-    }
-    let reason = match error.is_parse_too_large() {
-        // The codec tells the two apart in its words only, and answers them with different statuses.
-        true if error.to_string().starts_with("URI") => Reason::UriTooLong,
-        true => Reason::HeadersTooLarge,
-        false => Reason::RequestMalformed,
-    };
-    let (id, at) = core.fresh_id();
-    let head = Head {
-        id,
-        at,
-        peer,
-        trace: trace_id(None, id),
-        method: "?",
-        authority: None,
-        path: "?",
-        query: None,
-        body: BodyLength::None,
-        fields: Fields::default(),
-    };
-    core.pipeline.refuse(&head, &Refused::because(reason, "the head could not be read")).await;
 }

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use arrayvec::ArrayString;
-use http::HeaderValue;
 
 use crate::streams::Line;
 
@@ -13,10 +12,8 @@ use crate::streams::Line;
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) ip: IpAddr,
-    /// The address, as the journal keeps it.
+    /// The address, as the journal keeps it and as `X-Forwarded-For` says it.
     pub(crate) text: ArrayString<48>,
-    /// The value of `X-Forwarded-For`.
-    pub(crate) forwarded_for: HeaderValue,
     /// The `for` parameter of `Forwarded` (RFC 7239, section 6).
     pub(crate) forwarded: ArrayString<64>,
     /// Where the connection learns that an exchange of its was cut.
@@ -32,7 +29,6 @@ impl Peer {
             IpAddr::V4(ip) => write!(forwarded, "for={ip}"),
             IpAddr::V6(ip) => write!(forwarded, "for=\"[{ip}]\""),
         };
-        let forwarded_for = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { ip, text, forwarded_for, forwarded, line: Rc::default() }
+        Self { ip, text, forwarded, line: Rc::default() }
     }
 }

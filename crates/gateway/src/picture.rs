@@ -71,7 +71,7 @@ pub struct Upstream {
     /// What is spoken to it.
     pub scheme: Scheme,
     /// `host:port`.
-    pub authority: String,
+    pub authority: Arc<str>,
     /// What stands in front of every path, without a trailing slash.
     pub base_path: String,
 }

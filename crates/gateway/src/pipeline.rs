@@ -37,7 +37,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// The first stage that says no; nothing has gone upstream, and nothing of the body has been read.
-    pub(crate) async fn admit(&self, head: &Head<'_>) -> Result<Admitted, Refused> {
+    pub(crate) async fn admit<'a>(&self, head: &Head<'a>) -> Result<Admitted<'a>, Refused> {
         let picture = self.views.current(head.at)?; // one policy picture for the whole request; too stale refuses
         let arrival = arrive(head)?;
         let identified = authenticate(&picture.view, arrival)?;

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::arrival::Arrival;
+use access::authorize::PathAt;
 use access::policy::{ApiIndex, Route};
 use access::refused::Known;
-use access::{Clock, Reason, Refused, Timestamp};
+use access::{Clock, Reason, Refused, SubjectId, Timestamp};
 use arrayvec::ArrayString;
-use http::HeaderValue;
 use journal::{Closing, Ending, OpenEntry, Receipt, Request};
 
 use crate::arrival::{Head, hides_credential, recordable_path, recordable_query};
@@ -26,23 +27,30 @@ use crate::streams::Ticket;
 
 /// A request that may go upstream: judged, counted, and durably recorded. Only [`record_intent`] makes one.
 #[derive(Debug)]
-pub(crate) struct Admitted {
+pub(crate) struct Admitted<'a> {
     pub(crate) entry: Entry,
     pub(crate) ticket: Ticket,
     pub(crate) slot: Slot,
     pub(crate) picture: Arc<Picture>,
     pub(crate) api: ApiIndex,
-    pub(crate) path: Box<str>,
-    pub(crate) query: Option<Box<str>>,
-    pub(crate) host: Box<str>,
+    pub(crate) arrival: Arrival<'a>,
+    /// Where the path within the API begins in the canonical path.
+    path_at: PathAt,
     pub(crate) host_routed: HostRouted,
     pub(crate) body_bytes_max: u64,
-    pub(crate) subject: HeaderValue,
-    pub(crate) grant: Option<HeaderValue>,
+    pub(crate) subject: SubjectId,
+    pub(crate) grant: Option<IdText>,
+}
+
+impl Admitted<'_> {
+    /// The canonical path within the API: what was judged, and what is sent.
+    pub(crate) fn path(&self) -> &str {
+        self.path_at.within(self.arrival.target.path())
+    }
 }
 
 /// Texts of ids, written where no allocation is needed.
-type IdText = ArrayString<64>;
+pub(crate) type IdText = ArrayString<64>;
 
 fn id_text(id: impl std::fmt::Display) -> IdText {
     let mut text = IdText::new();
@@ -55,12 +63,12 @@ fn id_text(id: impl std::fmt::Display) -> IdText {
 ///
 /// # Errors
 /// `journal_unavailable`.
-pub(crate) async fn record_intent(
+pub(crate) async fn record_intent<'a>(
     pipeline: &Pipeline,
     picture: &Arc<Picture>,
-    head: &Head<'_>,
-    validated: Validated<'_, '_>,
-) -> Result<Admitted, Refused> {
+    head: &Head<'a>,
+    validated: Validated<'_, 'a>,
+) -> Result<Admitted<'a>, Refused> {
     let Validated { authorized, slot } = validated;
     let unrecorded = || journal_unavailable().knowing(authorized.known());
     let (holder, arrival) = (authorized.holder(), authorized.arrival());
@@ -101,31 +109,23 @@ pub(crate) async fn record_intent(
     {
         ticket.cut_now(why);
     }
+    let host_routed = if matches!(api.route, Route::Host(_)) { HostRouted::Yes } else { HostRouted::No };
+    let (api, body_bytes_max) = (authorized.api_index(), body_bytes_max(&authorized));
+    let (subject, arrived) = (holder.subject.clone(), arrival.at);
+    let (arrival, path_at) = authorized.into_arrival();
     Ok(Admitted {
-        entry: Entry::new(open, arrival.at, forward.kept.clone(), pipeline.clock.clone()),
+        entry: Entry::new(open, arrived, forward.kept.clone(), pipeline.clock.clone()),
         ticket,
         slot,
         picture: picture.clone(),
-        api: authorized.api_index(),
-        path: authorized.path().into(),
-        query: arrival.target.query().map(Into::into),
-        host: arrival.host.into(),
-        host_routed: if matches!(api.route, Route::Host(_)) { HostRouted::Yes } else { HostRouted::No },
-        body_bytes_max: body_bytes_max(&authorized),
-        subject: header_text(&id_text_long(&holder.subject)),
-        grant: grant.map(|grant| header_text(&grant)),
+        api,
+        arrival,
+        path_at,
+        host_routed,
+        body_bytes_max,
+        subject,
+        grant,
     })
-}
-
-fn id_text_long(id: impl std::fmt::Display) -> ArrayString<96> {
-    let mut text = ArrayString::new();
-    // A subject is a kind of at most 7 characters, `:` and a name of at most 64.
-    let _ = write!(text, "{id}");
-    text
-}
-
-fn header_text(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Records a refusal with everything that was known when it happened.
@@ -204,7 +204,7 @@ pub(crate) struct Entry {
     clock: Arc<dyn Clock>,
     receipt: Receipt,
     /// Where it was sent.
-    pub(crate) upstream: Option<Box<str>>,
+    pub(crate) upstream: Option<Arc<str>>,
     /// What the upstream answered.
     pub(crate) upstream_status: Option<u16>,
     /// How long the upstream took until its answer began.

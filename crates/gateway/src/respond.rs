@@ -1,16 +1,17 @@
-//! Answers: the one place where a refusal becomes a status, and the bodies that go back to clients.
+//! Answers: the one place where a refusal becomes a status, and what goes back to a client.
+//!
+//! A [`Reply`] is the same whatever protocol carries it; the codecs write it down (see `h1::serve`, `h2`).
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
 
 use access::refused::Retry;
-use access::{Reason, Refused, RequestId};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
-use http_body::{Body, Frame, SizeHint};
+use access::{Reason, Refused, RequestId, Timestamp};
+use arrayvec::ArrayString;
+use http::StatusCode;
 use journal::Receipt;
 
-use crate::forward::Relay;
+use crate::fields::{FieldList, Sink as _};
+use crate::forward::{Relay, Switched};
 use crate::headers;
 
 /// The status of a reason.
@@ -79,28 +80,62 @@ const fn closes_connection(reason: Reason) -> bool {
 }
 
 /// The names by which an answer can be found again.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Names<'a> {
-    pub(crate) id: RequestId,
-    pub(crate) node: &'a str,
-    pub(crate) receipt: Option<Receipt>,
+#[derive(Debug)]
+pub(crate) struct Names {
+    pub(crate) request_id: ArrayString<36>,
+    pub(crate) receipt: Option<ArrayString<192>>,
 }
 
-impl Names<'_> {
-    pub(crate) fn request_id(&self) -> HeaderValue {
-        HeaderValue::from_str(self.id.encode(&mut [0; 36])).unwrap_or(HeaderValue::from_static(""))
+impl Names {
+    pub(crate) fn new(id: RequestId, node: &str, receipt: Option<Receipt>) -> Self {
+        Self {
+            request_id: ArrayString::from(id.encode(&mut [0; 36])).unwrap_or_default(),
+            receipt: receipt.and_then(|receipt| receipt_text(node, receipt)),
+        }
     }
 
-    pub(crate) fn receipt(&self) -> Option<HeaderValue> {
-        let mut text = arrayvec::ArrayString::<192>::new();
-        let receipt = self.receipt?;
-        std::fmt::Write::write_fmt(&mut text, format_args!("{}/{receipt}", self.node)).ok()?;
-        HeaderValue::from_str(&text).ok()
+    /// Adds them to an answer's fields.
+    pub(crate) fn stamp(&self, fields: &mut FieldList) {
+        headers::stamp(fields, &self.request_id, self.receipt.as_deref());
     }
 }
 
-/// The answer to a refused or failed request: a problem document (RFC 9457).
-pub(crate) fn problem(refused: &Refused, names: Names<'_>, version: Version) -> Response<Answer> {
+fn receipt_text(node: &str, receipt: Receipt) -> Option<ArrayString<192>> {
+    let mut text = ArrayString::new();
+    std::fmt::Write::write_fmt(&mut text, format_args!("{node}/{receipt}")).ok()?;
+    Some(text)
+}
+
+/// What a request is answered with.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// One of our own, whole.
+    Own(Own),
+    /// The upstream's, piece by piece.
+    Relay(Box<Relay>),
+    /// Another protocol from here on.
+    Switch(Box<Switched>),
+}
+
+/// An answer of our own.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: FieldList,
+    pub(crate) body: Vec<u8>,
+    /// Whether what follows on the connection can still be told apart from the refused request.
+    pub(crate) closes: Closes,
+}
+
+/// Whether a connection ends with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closes {
+    Yes,
+    No,
+}
+
+/// The answer to a refused or failed request, given at `at`: a problem document (RFC 9457).
+pub(crate) fn problem(refused: &Refused, id: RequestId, names: &Names, at: Timestamp) -> Reply {
     let reason = refused.reason;
     let document = serde_json::json!({
         "type": format!("urn:daypass:problem:{}", reason.code()),
@@ -108,28 +143,26 @@ pub(crate) fn problem(refused: &Refused, names: Names<'_>, version: Version) -> 
         "status": status(reason).as_u16(),
         "detail": refused.detail,
         "code": reason.code(),
-        "instance": names.id.to_string(),
+        "instance": id.to_string(),
         "next": refused.next,
     });
-    let mut response = Response::new(Answer::Own(Some(Bytes::from(document.to_string()))));
-    *response.status_mut() = status(reason);
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if closes_connection(reason) && version < Version::HTTP_2 {
-        fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    challenge(fields, reason);
+    let mut fields = FieldList::default();
+    fields.add("content-type", b"application/problem+json");
+    fields.add("cache-control", b"no-store");
+    challenge(&mut fields, reason);
     if let Some(retry) = refused.retry {
-        say_when_to_retry(fields, retry);
+        say_when_to_retry(&mut fields, retry);
     }
-    let (request_id, receipt) = (names.request_id(), names.receipt());
-    headers::stamp(fields, request_id, receipt);
-    response
+    names.stamp(&mut fields);
+    // RFC 9110, section 6.6.1: who answers of itself says when.
+    let since_epoch = Duration::from_micros(u64::try_from(at.as_micros()).unwrap_or(0));
+    fields.add("date", httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_epoch).as_bytes());
+    let closes = if closes_connection(reason) { Closes::Yes } else { Closes::No };
+    Reply::Own(Own { status: status(reason), fields, body: document.to_string().into_bytes(), closes })
 }
 
 /// RFC 6750, section 3: a request without credentials is told the scheme, one with wrong ones the error.
-fn challenge(fields: &mut HeaderMap, reason: Reason) {
+fn challenge(fields: &mut FieldList, reason: Reason) {
     let value = match reason {
         Reason::CredentialMissing => "Bearer realm=\"daypass\"",
         Reason::CredentialInvalid | Reason::CredentialExpired | Reason::CredentialRevoked => {
@@ -137,56 +170,15 @@ fn challenge(fields: &mut HeaderMap, reason: Reason) {
         }
         _ => return,
     };
-    fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(value));
+    fields.add("www-authenticate", value.as_bytes());
 }
 
-fn say_when_to_retry(fields: &mut HeaderMap, retry: Retry) {
+fn say_when_to_retry(fields: &mut FieldList, retry: Retry) {
     let seconds = retry.after.as_millis().div_ceil(1_000).max(1);
-    let mut insert = |name: &'static str, text: String| {
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            fields.insert(name, value);
-        }
-    };
-    insert("retry-after", seconds.to_string());
+    fields.add("retry-after", seconds.to_string().as_bytes());
     if let Some(rate) = retry.rate {
-        insert("ratelimit-policy", format!("\"default\";q={};w={}", rate.count(), rate.window_seconds()));
-        insert("ratelimit", format!("\"default\";r=0;t={seconds}"));
-    }
-}
-
-/// The body of an answer.
-pub(crate) enum Answer {
-    /// One of our own, whole.
-    Own(Option<Bytes>),
-    /// The upstream's, frame by frame.
-    Relay(Box<Relay>),
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = crate::forward::Broken;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut *self {
-            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Relay(relay) => relay.poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Own(bytes) => bytes.is_none(),
-            Self::Relay(relay) => relay.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Relay(relay) => relay.size_hint(),
-        }
+        let policy = format!("\"default\";q={};w={}", rate.count(), rate.window_seconds());
+        fields.add("ratelimit-policy", policy.as_bytes());
+        fields.add("ratelimit", format!("\"default\";r=0;t={seconds}").as_bytes());
     }
 }

@@ -227,11 +227,6 @@ impl Ticket {
         }
         Poll::Pending
     }
-
-    /// Waits until the exchange is cut.
-    pub(crate) async fn cut(&self) -> Reason {
-        std::future::poll_fn(|cx| self.poll_cut(cx)).await
-    }
 }
 
 impl Drop for Ticket {

@@ -6,6 +6,9 @@ use arrayvec::ArrayString;
 /// A trace id: 32 lower-case hexadecimal digits.
 pub(crate) type TraceId = ArrayString<32>;
 
+/// A `traceparent` field of version 00.
+pub(crate) type TraceParent = ArrayString<55>;
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// The trace id of the caller's `traceparent`, if it is valid, else the request's own id.
@@ -15,7 +18,7 @@ pub(crate) fn trace_id(traceparent: Option<&str>, id: RequestId) -> TraceId {
 }
 
 /// The value of `traceparent` for the next hop (W3C Trace Context, section 3.2.2).
-pub(crate) fn traceparent(trace: &TraceId, parent: u64) -> ArrayString<55> {
+pub(crate) fn traceparent(trace: &TraceId, parent: u64) -> TraceParent {
     let mut text = ArrayString::new();
     let parent: ArrayString<16> = hex(&parent.to_be_bytes());
     // 3 + 32 + 1 + 16 + 3 characters: all fit.

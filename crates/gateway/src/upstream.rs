@@ -9,45 +9,39 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use access::operation::Method;
 use access::{Clock, Timestamp};
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use http::{HeaderMap, Request, StatusCode, Version};
+use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
 
-use crate::body::Upload;
+use crate::arrival::Head;
+use crate::body::{Inbound, Stopped, Upload};
 use crate::bounds::{
     CONNECT_TIME_MAX, CONNECT_TRIES_MAX, UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIME_MAX,
 };
 use crate::core::LocalExecutor;
+use crate::fields::{FieldList, Sink as _};
+use crate::h1::client::{NoAnswer, Sending, Sent, StatesLength, Switching, exchange};
+use crate::h1::head::{Persistence, ResponseHead};
+use crate::h1::wire::Wire;
+use crate::headers::{self, Added};
 use crate::picture::{Forward, Scheme, Upstream};
+use crate::record::Admitted;
+use crate::trace::TraceParent;
 
 type Http2 = http2::SendRequest<Upload>;
-/// One HTTP/1.1 connection. Dropped, it is gone at once, whatever it had still to send: an upstream that takes
-/// nothing must not hold on to the client's body.
-#[derive(Debug)]
-struct Http1 {
-    sender: http1::SendRequest<Upload>,
-    driver: AbortHandle,
-}
-
-impl Drop for Http1 {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
 
 /// Idle connections by authority, each with the time since when it is idle; the last used is last.
-type Idle = HashMap<Box<str>, VecDeque<(Http1, Timestamp)>>;
+type Idle = HashMap<Arc<str>, VecDeque<(Rc<Wire>, Timestamp)>>;
 
 /// The upstream connections of one core.
 #[derive(Debug)]
 pub(crate) struct Pool {
     clock: Arc<dyn Clock>,
     idle: RefCell<Idle>,
-    shared: RefCell<HashMap<Box<str>, Http2>>,
+    shared: RefCell<HashMap<Arc<str>, Http2>>,
 }
 
 /// Why a request got no answer.
@@ -61,44 +55,129 @@ pub(crate) enum SendFailure {
     Malformed,
     /// The request's own body ended early.
     Upload,
+    /// The upstream's protocol knows no switch to another.
+    NoSwitch,
 }
 
 /// An HTTP/1.1 connection lent for one exchange; given back when the exchange ended cleanly.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Rc<Pool>,
-    authority: Box<str>,
-    connection: Option<Http1>,
+    authority: Arc<str>,
+    wire: Rc<Wire>,
+    persistence: Persistence,
 }
 
 impl Lease {
-    /// Gives the connection back for the next request.
-    pub(crate) fn give_back(mut self) {
-        let Some(connection) = self.connection.take().filter(|connection| !connection.sender.is_closed())
-        else {
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    /// Gives the connection back for the next request, if it can carry one.
+    pub(crate) fn give_back(self) {
+        let Self { pool, authority, wire, persistence } = self;
+        if persistence == Persistence::Close || !wire.is_body_read() {
             return;
-        };
-        let mut idle = self.pool.idle.borrow_mut();
-        let line = match idle.get_mut(&*self.authority) {
-            Some(line) => line,
-            None => idle.entry(self.authority.clone()).or_default(),
-        };
-        let now = self.pool.clock.now();
-        // The longest idle is in front: those that a lower load no longer reaches go one by one.
-        if line.front().is_some_and(|(_, since)| now.since(*since) > UPSTREAM_IDLE_TIME_MAX) {
-            line.pop_front();
         }
+        wire.shrink();
+        let mut idle = pool.idle.borrow_mut();
+        let line = idle.entry(authority).or_default();
         if line.len() < UPSTREAM_IDLE_MAX {
-            line.push_back((connection, now));
+            line.push_back((wire, pool.clock.now()));
         }
+    }
+}
+
+/// A request as it is sent, but for its body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) head: &'a Head<'a>,
+    pub(crate) admitted: &'a Admitted<'a>,
+    pub(crate) fields: &'a FieldList,
+    pub(crate) forward: &'a Forward,
+    pub(crate) request_id: &'a str,
+    pub(crate) traceparent: &'a TraceParent,
+}
+
+impl Outgoing<'_> {
+    fn added(&self) -> Added<'_> {
+        Added {
+            head: self.head,
+            admitted: self.admitted,
+            request_id: self.request_id,
+            traceparent: self.traceparent,
+        }
+    }
+
+    fn switching(&self) -> Switching {
+        if self.head.asks_for_websocket() { Switching::Asked } else { Switching::NotAsked }
+    }
+
+    /// Writes the head but for the fields of framing.
+    fn write(&self, upstream: &Upstream, out: &mut Vec<u8>) {
+        let arrival = &self.admitted.arrival;
+        out.extend_from_slice(arrival.method.as_str().as_bytes());
+        out.push(b' ');
+        headers::write_target(upstream, self.admitted.path(), arrival.target.query(), out);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        headers::for_upstream(self.fields, self.added(), self.forward, upstream, out);
+        if self.switching() == Switching::Asked {
+            out.add("connection", b"Upgrade");
+            out.add("upgrade", b"websocket");
+        }
+    }
+
+    /// Whether the request says that it has no body: methods that give one a meaning do.
+    const fn states_length(&self) -> StatesLength {
+        match self.admitted.arrival.method {
+            Method::Post | Method::Put | Method::Patch => StatesLength::Always,
+            Method::Get | Method::Head | Method::Options | Method::Delete => StatesLength::OfBodies,
+        }
+    }
+
+    /// The same for an upstream that speaks HTTP/2; `None` if it cannot be written down.
+    fn to_http2(self, upstream: &Upstream, upload: Upload) -> Result<Request<Upload>, Upload> {
+        let arrival = &self.admitted.arrival;
+        let mut target = Vec::new();
+        headers::write_target(upstream, self.admitted.path(), arrival.target.query(), &mut target);
+        let uri = http::Uri::builder()
+            .scheme("http")
+            .authority(&*upstream.authority)
+            .path_and_query(target)
+            .build();
+        let method = http::Method::from_bytes(arrival.method.as_str().as_bytes());
+        let (Ok(uri), Ok(method)) = (uri, method) else { return Err(upload) };
+        let mut fields = HeaderMap::new();
+        headers::for_upstream(self.fields, self.added(), self.forward, upstream, &mut fields);
+        fields.remove(http::header::HOST);
+        let mut request = Request::new(upload);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = fields;
+        *request.version_mut() = Version::HTTP_2;
+        Ok(request)
     }
 }
 
 /// An upstream's answer, with the connection it came over.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    pub(crate) response: Response<Incoming>,
+    pub(crate) status: StatusCode,
+    pub(crate) fields: FieldList,
+    /// What the head says of a body's length, whether or not there is one.
+    pub(crate) stated_length: Option<u64>,
+    pub(crate) inbound: Inbound,
+    pub(crate) sending: Option<Sending>,
     pub(crate) lease: Option<Lease>,
+}
+
+/// What became of one attempt.
+enum Attempt {
+    Answered(Answered),
+    /// Nothing of the request was sent.
+    Unsent(Upload),
+    /// It may have been sent, and must not be sent again.
+    Failed(SendFailure),
 }
 
 impl Pool {
@@ -106,143 +185,184 @@ impl Pool {
         Self { clock, idle: RefCell::default(), shared: RefCell::default() }
     }
 
-    /// Sends a request to one of the API's upstreams, in turn.
-    ///
-    /// `build` makes the request for the upstream that is tried; it is called again only with the body of a
-    /// request of which nothing was sent.
+    /// Sends a request to one of the API's upstreams, in turn; says to which.
     pub(crate) async fn send(
         self: &Rc<Self>,
-        forward: &Forward,
-        body: Upload,
-        mut build: impl FnMut(&Upstream, Upload) -> Option<Request<Upload>>,
-    ) -> Result<Answered, SendFailure> {
-        let turn = forward.kept.turn.fetch_add(1, Ordering::Relaxed) as usize;
-        let mut body = Some(body);
-        for attempt in 0..CONNECT_TRIES_MAX {
-            let place = turn.wrapping_add(attempt).checked_rem(forward.upstreams.len());
-            let Some(upstream) = place.and_then(|place| forward.upstreams.get(place)) else {
+        outgoing: Outgoing<'_>,
+        upload: Upload,
+    ) -> (Option<Arc<str>>, Result<Answered, SendFailure>) {
+        let upstreams = &outgoing.forward.upstreams;
+        let turn = outgoing.forward.kept.turn.fetch_add(1, Ordering::Relaxed) as usize;
+        let (mut upload, mut tried) = (upload, None);
+        for attempt in 0..CONNECT_TRIES_MAX.min(upstreams.len()) {
+            let place = turn.wrapping_add(attempt).checked_rem(upstreams.len());
+            let Some(upstream) = place.and_then(|place| upstreams.get(place)) else {
                 break;
             };
-            let Some(unsent) = body.take() else { break };
-            let request = build(upstream, unsent).ok_or(SendFailure::Malformed)?;
-            match self.send_to(upstream, request).await {
-                Ok(answered) => return Ok(answered),
-                Err(Unsent::Gone(failure)) => return Err(failure),
-                Err(Unsent::Kept(request)) => body = Some(request.into_body()),
+            tried = Some(upstream.authority.clone());
+            match self.send_to(upstream, outgoing, upload).await {
+                Attempt::Answered(answered) => return (tried, Ok(answered)),
+                Attempt::Failed(failure) => return (tried, Err(failure)),
+                Attempt::Unsent(unsent) => upload = unsent,
             }
         }
-        Err(SendFailure::Unreachable)
+        (tried, Err(SendFailure::Unreachable))
     }
 
     async fn send_to(
         self: &Rc<Self>,
         upstream: &Upstream,
-        request: Request<Upload>,
-    ) -> Result<Answered, Unsent> {
-        match upstream.scheme {
-            Scheme::Http => self.send_http1(upstream, request).await,
-            Scheme::H2c => self.send_http2(upstream, request).await,
+        outgoing: Outgoing<'_>,
+        upload: Upload,
+    ) -> Attempt {
+        match (upstream.scheme, outgoing.switching()) {
+            (Scheme::Http, _) => self.send_http1(upstream, outgoing, upload).await,
+            (Scheme::H2c, Switching::NotAsked) => self.send_http2(upstream, outgoing, upload).await,
+            (Scheme::H2c, Switching::Asked) => Attempt::Failed(SendFailure::NoSwitch),
         }
     }
 
     async fn send_http1(
         self: &Rc<Self>,
         upstream: &Upstream,
-        request: Request<Upload>,
-    ) -> Result<Answered, Unsent> {
-        let mut request = request;
-        while let Some(mut connection) = self.take_idle(&upstream.authority) {
-            if connection.sender.ready().await.is_err() {
-                continue;
-            }
-            match connection.sender.try_send_request(request).await {
-                Ok(response) => return Ok(self.lend(upstream, connection, response)),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(Unsent::Gone(failure(error.error()))),
-                },
+        outgoing: Outgoing<'_>,
+        upload: Upload,
+    ) -> Attempt {
+        let mut upload = upload;
+        // Bounded by the number of idle connections: each turn takes one.
+        while let Some(wire) = self.take_idle(&upstream.authority) {
+            match self.send_over(wire, upstream, outgoing, upload).await {
+                Attempt::Unsent(unsent) => upload = unsent,
+                other => return other,
             }
         }
-        let Some(mut connection) = connect_http1(upstream).await else {
-            return Err(Unsent::Kept(Box::new(request)));
-        };
-        match connection.sender.try_send_request(request).await {
-            Ok(response) => Ok(self.lend(upstream, connection, response)),
-            Err(mut error) => Err(match error.take_message() {
-                Some(unsent) => Unsent::Kept(Box::new(unsent)),
-                None => Unsent::Gone(failure(error.error())),
-            }),
+        match connect(upstream).await {
+            Some(stream) => self.send_over(Rc::new(Wire::new(stream)), upstream, outgoing, upload).await,
+            None => Attempt::Unsent(upload),
+        }
+    }
+
+    async fn send_over(
+        self: &Rc<Self>,
+        wire: Rc<Wire>,
+        upstream: &Upstream,
+        outgoing: Outgoing<'_>,
+        upload: Upload,
+    ) -> Attempt {
+        outgoing.write(upstream, &mut wire.outbox());
+        let mut sending = Sending::begin(wire.clone(), upload, outgoing.states_length());
+        let answer = exchange(&mut sending, outgoing.head.asked(), outgoing.switching()).await;
+        match answer {
+            Ok(answer) => Attempt::Answered(self.lend(upstream, wire, sending, answer)),
+            Err(NoAnswer::Unsent(upload)) => Attempt::Unsent(upload),
+            Err(NoAnswer::Stopped(Stopped::Answered) | NoAnswer::Closed) => {
+                Attempt::Failed(SendFailure::Closed)
+            }
+            Err(NoAnswer::Malformed) => Attempt::Failed(SendFailure::Malformed),
+            Err(NoAnswer::Stopped(_)) => Attempt::Failed(SendFailure::Upload),
         }
     }
 
     fn lend(
         self: &Rc<Self>,
         upstream: &Upstream,
-        connection: Http1,
-        response: Response<Incoming>,
+        wire: Rc<Wire>,
+        sending: Sending,
+        answer: ResponseHead,
     ) -> Answered {
-        let lease = Lease {
-            pool: self.clone(),
-            authority: upstream.authority.as_str().into(),
-            connection: Some(connection),
-        };
-        Answered { response, lease: Some(lease) }
+        let stated_length = answer.stated_length();
+        let inbound = if wire.is_body_read() { Inbound::None } else { Inbound::Http1(wire.clone()) };
+        Answered {
+            status: StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY),
+            fields: answer.fields,
+            stated_length,
+            inbound,
+            sending: Some(sending).filter(|sending| sending.state() == Sent::Partly),
+            lease: Some(Lease {
+                pool: self.clone(),
+                authority: upstream.authority.clone(),
+                wire,
+                persistence: answer.persistence,
+            }),
+        }
     }
 
-    fn take_idle(&self, authority: &str) -> Option<Http1> {
-        let now = self.clock.now();
+    fn take_idle(&self, authority: &str) -> Option<Rc<Wire>> {
         let mut idle = self.idle.borrow_mut();
         let line = idle.get_mut(authority)?;
-        while let Some((connection, since)) = line.pop_back() {
-            if now.since(since) > UPSTREAM_IDLE_TIME_MAX {
-                // The last used is on top: all below are older.
-                line.clear();
-                return None;
-            }
-            if !connection.sender.is_closed() {
-                return Some(connection);
+        // Bounded by the line, which gets shorter.
+        while let Some((wire, _)) = line.pop_back() {
+            if wire.is_quiet() {
+                return Some(wire);
             }
         }
         None
     }
 
+    /// Closes what has been idle for too long; whether anything is left.
+    pub(crate) fn prune(&self) -> Left {
+        let mut idle = self.idle.borrow_mut();
+        if idle.is_empty() {
+            return Left::Nothing;
+        }
+        let now = self.clock.now();
+        idle.retain(|_, line| {
+            // The longest idle is in front.
+            while line.front().is_some_and(|(_, since)| now.since(*since) > UPSTREAM_IDLE_TIME_MAX) {
+                line.pop_front();
+            }
+            !line.is_empty()
+        });
+        if idle.is_empty() { Left::Nothing } else { Left::Some }
+    }
+
     async fn send_http2(
         self: &Rc<Self>,
         upstream: &Upstream,
-        request: Request<Upload>,
-    ) -> Result<Answered, Unsent> {
-        let known = self
-            .shared
-            .borrow()
-            .get(upstream.authority.as_str())
-            .filter(|sender| !sender.is_closed())
-            .cloned();
+        outgoing: Outgoing<'_>,
+        upload: Upload,
+    ) -> Attempt {
+        let known =
+            self.shared.borrow().get(&*upstream.authority).filter(|sender| !sender.is_closed()).cloned();
         let mut sender = match known {
             Some(sender) => sender,
             None => {
-                let Some(sender) = connect_http2(upstream).await else {
-                    return Err(Unsent::Kept(Box::new(request)));
-                };
-                self.shared.borrow_mut().insert(upstream.authority.as_str().into(), sender.clone());
+                let Some(sender) = connect_http2(upstream).await else { return Attempt::Unsent(upload) };
+                self.shared.borrow_mut().insert(upstream.authority.clone(), sender.clone());
                 sender
             }
         };
+        let Ok(request) = outgoing.to_http2(upstream, upload) else {
+            return Attempt::Failed(SendFailure::Malformed);
+        };
         match sender.try_send_request(request).await {
-            Ok(response) => Ok(Answered { response, lease: None }),
-            Err(mut error) => Err(match error.take_message() {
-                Some(unsent) => Unsent::Kept(Box::new(unsent)),
-                None => Unsent::Gone(failure(error.error())),
-            }),
+            Ok(response) => Attempt::Answered(answered_http2(response)),
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => Attempt::Unsent(unsent.into_body()),
+                None => Attempt::Failed(failure(error.error())),
+            },
         }
     }
 }
 
-/// What became of a request that got no answer.
-enum Unsent {
-    /// Nothing of it was sent.
-    Kept(Box<Request<Upload>>),
-    /// It may have been sent, and must not be sent again.
-    Gone(SendFailure),
+/// Whether idle connections are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    Some,
+    Nothing,
+}
+
+fn answered_http2(response: http::Response<hyper::body::Incoming>) -> Answered {
+    let (parts, incoming) = response.into_parts();
+    let length = parts.headers.get(http::header::CONTENT_LENGTH);
+    Answered {
+        status: parts.status,
+        stated_length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
+        fields: FieldList::from(&parts.headers),
+        inbound: Inbound::Http2(incoming),
+        sending: None,
+        lease: None,
+    }
 }
 
 fn failure(error: &hyper::Error) -> SendFailure {
@@ -254,29 +374,11 @@ fn failure(error: &hyper::Error) -> SendFailure {
 }
 
 /// A connection to an upstream, within [`CONNECT_TIME_MAX`].
-pub(crate) async fn connect(upstream: &Upstream) -> Option<TcpStream> {
-    let connecting = tokio::time::timeout(CONNECT_TIME_MAX, TcpStream::connect(upstream.authority.as_str()));
+async fn connect(upstream: &Upstream) -> Option<TcpStream> {
+    let connecting = tokio::time::timeout(CONNECT_TIME_MAX, TcpStream::connect(&*upstream.authority));
     let stream = connecting.await.ok()?.ok()?;
     stream.set_nodelay(true).ok()?;
     Some(stream)
-}
-
-/// The codec's settings toward an upstream.
-pub(crate) fn http1_settings() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder.max_header_size(UPSTREAM_HEAD_BYTES_MAX);
-    builder
-}
-
-async fn connect_http1(upstream: &Upstream) -> Option<Http1> {
-    let stream = connect(upstream).await?;
-    let (sender, connection) = http1_settings().handshake(TokioIo::new(stream)).await.ok()?;
-    let driver = tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "an upstream connection ended");
-        }
-    });
-    Some(Http1 { sender, driver: driver.abort_handle() })
 }
 
 async fn connect_http2(upstream: &Upstream) -> Option<Http2> {

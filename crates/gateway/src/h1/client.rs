@@ -1,0 +1,273 @@
+//! Toward upstreams: a request is written and the head of its answer read, over one wire.
+//!
+//! The request's body goes on while the answer comes; an answer that comes first is passed on first.
+//! Not here: which connection is used (see `upstream`).
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use access::arrival::BodyLength;
+
+use super::head::{Asked, ResponseHead, Scan, Unreadable};
+use super::wire::{Piece, Wire};
+use crate::body::{Stopped, Upload};
+use crate::bounds::{INTERIM_ANSWERS_MAX, OUTBOX_BYTES_MAX, UPSTREAM_HEAD_BYTES_MAX};
+
+/// A request's body on its way to an upstream.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    upload: Option<Upload>,
+    wire: Rc<Wire>,
+    framing: Framing,
+    /// Of a chunk whose size is not written yet.
+    chunk: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Length,
+    Chunked,
+}
+
+/// Why a request could not be sent to its end.
+#[derive(Debug)]
+pub(crate) enum Unsent {
+    /// Nothing of it went out: it may be sent again, with this body.
+    Kept(Upload),
+    /// The upstream takes no more; it may have answered already.
+    Refused,
+    /// The body itself ended early.
+    Stopped(Stopped),
+}
+
+/// Whether all of a request went out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Whole,
+    Partly,
+}
+
+impl Sending {
+    /// Begins to send: the head, which is in the wire's outbox but for its end, and then the body.
+    pub(crate) fn begin(wire: Rc<Wire>, upload: Upload, states_length: StatesLength) -> Self {
+        let mut outbox = wire.outbox();
+        let framing = match (upload.length(), states_length) {
+            (BodyLength::Unknown, _) => {
+                outbox.extend_from_slice(b"transfer-encoding: chunked\r\n");
+                Framing::Chunked
+            }
+            (BodyLength::Known(bytes), _) => {
+                write_length(&mut outbox, bytes);
+                Framing::Length
+            }
+            (BodyLength::None, StatesLength::Always) => {
+                write_length(&mut outbox, 0);
+                Framing::Length
+            }
+            (BodyLength::None, StatesLength::OfBodies) => Framing::Length,
+        };
+        outbox.extend_from_slice(b"\r\n");
+        drop(outbox);
+        Self { upload: Some(upload), wire, framing, chunk: Vec::new() }
+    }
+
+    /// Whether all of it has gone out.
+    pub(crate) fn state(&self) -> Sent {
+        if self.upload.is_none() && self.wire.unsent() == 0 { Sent::Whole } else { Sent::Partly }
+    }
+
+    /// Moves the body on. Ready when all of it is written.
+    ///
+    /// # Errors
+    /// [`Unsent`]; it is not polled again then.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
+        loop {
+            let waits = match self.poll_fill(cx) {
+                Ok(waits) => waits,
+                Err(why) => return Poll::Ready(Err(Unsent::Stopped(why))),
+            };
+            match self.wire.poll_flush(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(self.give_up())),
+                Poll::Ready(Ok(())) if self.upload.is_none() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) if waits == Waits::Client => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+    }
+
+    fn give_up(&mut self) -> Unsent {
+        match self.upload.take() {
+            Some(upload) if self.wire.has_sent_nothing() && upload.is_untouched() => Unsent::Kept(upload),
+            _ => Unsent::Refused,
+        }
+    }
+
+    /// Takes of the body what there is and fits.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Result<Waits, Stopped> {
+        while let Some(upload) = &mut self.upload {
+            let mut outbox = self.wire.outbox();
+            if outbox.len() >= OUTBOX_BYTES_MAX {
+                return Ok(Waits::Upstream);
+            }
+            let into = if self.framing == Framing::Chunked { &mut self.chunk } else { &mut *outbox };
+            let piece = match upload.poll_piece(cx, into) {
+                Poll::Pending => return Ok(Waits::Client),
+                Poll::Ready(piece) => piece?,
+            };
+            if self.framing == Framing::Chunked {
+                write_chunk(&mut outbox, &mut self.chunk);
+            }
+            if let Piece::End(_) = piece {
+                if self.framing == Framing::Chunked {
+                    outbox.extend_from_slice(LAST_CHUNK);
+                }
+                drop(outbox);
+                self.upload = None;
+            }
+        }
+        Ok(Waits::Upstream)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Client,
+    Upstream,
+}
+
+/// Whether a request without a body says so (RFC 9110, section 8.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StatesLength {
+    Always,
+    OfBodies,
+}
+
+/// The end of a chunked body without trailers.
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Writes a `Content-Length` field.
+pub(crate) fn write_length(out: &mut Vec<u8>, bytes: u64) {
+    use std::io::Write as _;
+    // Writing to memory does not fail.
+    let _ = write!(out, "content-length: {bytes}\r\n");
+}
+
+/// Writes the bytes as a chunk, unless there are none: an empty chunk would be the last.
+pub(crate) fn write_chunk(out: &mut Vec<u8>, chunk: &mut Vec<u8>) {
+    use std::io::Write as _;
+    if chunk.is_empty() {
+        return;
+    }
+    let _ = write!(out, "{:x}\r\n", chunk.len());
+    out.append(chunk);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Why no answer came over a wire.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// Nothing of the request went out.
+    Unsent(Upload),
+    /// The upstream closed before its answer began.
+    Closed,
+    /// The answer's head cannot be read.
+    Malformed,
+    /// The request's own body ended early.
+    Stopped(Stopped),
+}
+
+/// What an upstream may answer beyond an ordinary answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Switching {
+    /// It was asked to switch protocols.
+    Asked,
+    NotAsked,
+}
+
+/// Sends, and reads the head of the final answer; the wire then stands at its body.
+///
+/// # Errors
+/// [`NoAnswer`].
+pub(crate) async fn exchange(
+    sending: &mut Sending,
+    asked: Asked,
+    switching: Switching,
+) -> Result<ResponseHead, NoAnswer> {
+    let mut state = Receiving { scan: Scan::default(), asked, switching, interim: 0 };
+    let mut sends = Sends::Yes;
+    poll_fn(|cx| {
+        if sends == Sends::Yes {
+            match sending.poll(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => sends = Sends::No,
+                Poll::Ready(Err(Unsent::Kept(upload))) => {
+                    return Poll::Ready(Err(NoAnswer::Unsent(upload)));
+                }
+                Poll::Ready(Err(Unsent::Stopped(why))) => return Poll::Ready(Err(NoAnswer::Stopped(why))),
+                Poll::Ready(Err(Unsent::Refused)) => sends = Sends::No,
+            }
+        }
+        state.poll(&sending.wire, cx)
+    })
+    .await
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sends {
+    Yes,
+    No,
+}
+
+struct Receiving {
+    scan: Scan,
+    asked: Asked,
+    switching: Switching,
+    interim: usize,
+}
+
+impl Receiving {
+    fn poll(&mut self, wire: &Wire, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, NoAnswer>> {
+        loop {
+            match self.take(wire) {
+                Ok(Some(mut head)) => {
+                    wire.begin_body(std::mem::take(&mut head.decoder));
+                    return Poll::Ready(Ok(head));
+                }
+                Ok(None) => {}
+                Err(_) => return Poll::Ready(Err(NoAnswer::Malformed)),
+            }
+            match wire.poll_read(cx, UPSTREAM_HEAD_BYTES_MAX) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Err(why)) if why.kind() == io::ErrorKind::OutOfMemory => {
+                    return Poll::Ready(Err(NoAnswer::Malformed));
+                }
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoAnswer::Closed)),
+            }
+        }
+    }
+
+    /// The head of the final answer, if all of it is there. Interim answers before it are read over.
+    fn take(&mut self, wire: &Wire) -> Result<Option<ResponseHead>, Unreadable> {
+        loop {
+            let (head, length) = {
+                let inbox = wire.inbox();
+                let Some(length) = self.scan.find_end(&inbox)? else { return Ok(None) };
+                (ResponseHead::read(inbox.get(..length).unwrap_or_default(), self.asked)?, length)
+            };
+            wire.consume(length);
+            self.scan = Scan::default();
+            match (head.status, self.switching) {
+                (101, Switching::Asked) | (200.., _) => return Ok(Some(head)),
+                (101, Switching::NotAsked) => return Err(Unreadable::Malformed),
+                _ => self.interim = self.interim.saturating_add(1),
+            }
+            if self.interim > INTERIM_ANSWERS_MAX {
+                return Err(Unreadable::Malformed);
+            }
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! Heads: one canonical reading of a request's or an answer's head, or none (RFC 9112, sections 2 to 6).
+//!
+//! A head ends at its first empty line; every line ends in CR LF. Tokens are told apart by httparse; what they
+//! mean for framing is decided here, and a head that two readers could frame differently is refused.
+//! Not here: what the fields mean for access (see `arrival`), and which of them pass (see `headers`).
+
+use std::mem::MaybeUninit;
+
+use access::arrival::BodyLength;
+use http::Version;
+
+use super::framing::Decoder;
+use crate::bounds::CODEC_HEADERS_MAX;
+use crate::fields::{FieldList, Sink as _};
+
+/// Why a head cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// It is no HTTP/1 head.
+    #[error("the head is not HTTP/1.1, or has more than one reading")]
+    Malformed,
+    /// More fields than the codec counts.
+    #[error("the head has too many fields")]
+    TooManyFields,
+}
+
+/// Finds where a head ends, in bytes that arrive piece by piece; each byte is looked at once.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// Where the present line begins.
+    line_at: usize,
+    /// Up to where there is no line break.
+    seen: usize,
+}
+
+impl Scan {
+    /// The length of the head at the start of `bytes`, its empty line included; `None` if it is not complete.
+    ///
+    /// # Errors
+    /// A line does not end in CR LF.
+    pub(crate) fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Unreadable> {
+        while let Some(newline) = bytes.get(self.seen..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+            let newline = self.seen.saturating_add(newline);
+            let line = bytes.get(self.line_at..newline).and_then(|line| line.strip_suffix(b"\r"));
+            let line = line.ok_or(Unreadable::Malformed)?;
+            self.line_at = newline.saturating_add(1);
+            self.seen = self.line_at;
+            if line.is_empty() {
+                return Ok(Some(self.line_at));
+            }
+        }
+        self.seen = bytes.len();
+        Ok(None)
+    }
+
+    /// Whether the first line has not ended yet.
+    pub(crate) const fn is_in_first_line(&self) -> bool {
+        self.line_at == 0
+    }
+}
+
+/// Whether the connection may carry another message behind this one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    Keep,
+    #[default]
+    Close,
+}
+
+/// A request's head. Reused from request to request, so that reading one allocates nothing.
+#[derive(Debug, Default)]
+pub(crate) struct RequestHead {
+    /// Method and target, one behind the other.
+    line: String,
+    method_end: usize,
+    pub(crate) version: Version,
+    pub(crate) fields: FieldList,
+    pub(crate) body: BodyLength,
+    pub(crate) persistence: Persistence,
+    /// Why the head has more than one reading, though it can be told what it asks for.
+    pub(crate) fault: Option<&'static str>,
+}
+
+impl RequestHead {
+    /// Reads the head that `bytes` are.
+    ///
+    /// # Errors
+    /// [`Unreadable`]; then nothing of the head is known.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
+        let mut room = [const { MaybeUninit::uninit() }; CODEC_HEADERS_MAX];
+        let mut request = httparse::Request::new(&mut []);
+        let parsed = request.parse_with_uninit_headers(bytes, &mut room);
+        complete(parsed, bytes.len())?;
+        let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version)
+        else {
+            return Err(Unreadable::Malformed);
+        };
+        self.line.clear();
+        self.line.push_str(method);
+        self.line.push_str(target);
+        self.method_end = method.len();
+        self.version = version_of(version);
+        take_fields(&mut self.fields, request.headers);
+        self.frame();
+        Ok(())
+    }
+
+    fn frame(&mut self) {
+        let framing = Framing::of(&self.fields, self.version);
+        (self.body, self.fault) = match framing {
+            Ok(Framing::Neither | Framing::Length(0)) => (BodyLength::None, None),
+            Ok(Framing::Length(bytes)) => (BodyLength::Known(bytes), None),
+            Ok(Framing::Chunked) => (BodyLength::Unknown, None),
+            Err(fault) => (BodyLength::None, Some(fault)),
+        };
+        self.persistence = persistence(&self.fields, self.version);
+    }
+
+    pub(crate) fn method(&self) -> &str {
+        self.line.get(..self.method_end).unwrap_or_default()
+    }
+
+    /// The target's parts: the authority of an absolute form, the path, the query.
+    pub(crate) fn target(&self) -> (Option<&str>, &str, Option<&str>) {
+        split_target(self.line.get(self.method_end..).unwrap_or_default())
+    }
+
+    /// What reads the body behind the head.
+    pub(crate) const fn decoder(&self) -> Decoder {
+        match self.body {
+            BodyLength::None => Decoder::Done,
+            BodyLength::Known(bytes) => Decoder::of_length(bytes),
+            BodyLength::Unknown => Decoder::chunked(),
+        }
+    }
+}
+
+/// The forms of RFC 9112, section 3.2. What is none of them is all path, and refused for it.
+fn split_target(target: &str) -> (Option<&str>, &str, Option<&str>) {
+    let absolute = |scheme: &str| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    let (authority, target) = match absolute("http://").or_else(|| absolute("https://")) {
+        None => (None, target),
+        Some(rest) => {
+            let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+            (Some(authority), path)
+        }
+    };
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let path = if path.is_empty() && authority.is_some() { "/" } else { path };
+    (authority, path, query)
+}
+
+/// The head of an upstream's answer.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseHead {
+    pub(crate) status: u16,
+    pub(crate) fields: FieldList,
+    pub(crate) decoder: Decoder,
+    pub(crate) persistence: Persistence,
+}
+
+/// What an answer's framing depends on besides its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Head,
+    Other,
+}
+
+impl ResponseHead {
+    /// Reads the head that `bytes` are, of an answer to a request of this kind.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub(crate) fn read(bytes: &[u8], asked: Asked) -> Result<Self, Unreadable> {
+        let mut room = [const { MaybeUninit::uninit() }; CODEC_HEADERS_MAX];
+        let mut response = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut room);
+        complete(parsed, bytes.len())?;
+        let (Some(status @ 100..=999), Some(version)) = (response.code, response.version) else {
+            return Err(Unreadable::Malformed);
+        };
+        let version = version_of(version);
+        let mut fields = FieldList::default();
+        take_fields(&mut fields, response.headers);
+        let framing = Framing::of(&fields, version).map_err(|_| Unreadable::Malformed)?;
+        let persistence = persistence(&fields, version);
+        // RFC 9112, section 6.3.
+        let decoder = match (status, framing) {
+            (100..=199 | 204 | 304, _) => Decoder::Done,
+            _ if asked == Asked::Head => Decoder::Done,
+            (_, Framing::Length(bytes)) => Decoder::of_length(bytes),
+            (_, Framing::Chunked) => Decoder::chunked(),
+            (_, Framing::Neither) => Decoder::UntilClose,
+        };
+        let persistence =
+            if matches!(decoder, Decoder::UntilClose) { Persistence::Close } else { persistence };
+        Ok(Self { status, fields, decoder, persistence })
+    }
+
+    /// The length that the head states, for answers whose body is left out.
+    pub(crate) fn stated_length(&self) -> Option<u64> {
+        self.fields.all("content-length").next().and_then(number)
+    }
+}
+
+fn complete(parsed: httparse::Result<usize>, length: usize) -> Result<(), Unreadable> {
+    match parsed {
+        Ok(httparse::Status::Complete(taken)) if taken == length => Ok(()),
+        Err(httparse::Error::TooManyHeaders) => Err(Unreadable::TooManyFields),
+        _ => Err(Unreadable::Malformed),
+    }
+}
+
+const fn version_of(minor: u8) -> Version {
+    if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 }
+}
+
+fn take_fields(fields: &mut FieldList, parsed: &[httparse::Header<'_>]) {
+    fields.clear();
+    for field in parsed {
+        fields.add(field.name, field.value.trim_ascii());
+    }
+}
+
+/// What a head says about its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Neither,
+    Length(u64),
+    Chunked,
+}
+
+impl Framing {
+    /// RFC 9112, section 6.1 and 6.3, without what it tolerates: one length at most, no length beside chunks, no
+    /// coding but `chunked`, and none in HTTP/1.0.
+    fn of(fields: &FieldList, version: Version) -> Result<Self, &'static str> {
+        let (mut length, mut coding) = (None, None);
+        for (name, value) in fields.iter() {
+            let (seen, twice) = match name {
+                "content-length" => (&mut length, "the head has more than one `Content-Length` header"),
+                "transfer-encoding" => (&mut coding, "the head has more than one `Transfer-Encoding` header"),
+                _ => continue,
+            };
+            if seen.replace(value).is_some() {
+                return Err(twice);
+            }
+        }
+        match (length, coding) {
+            (None, None) => Ok(Self::Neither),
+            (Some(_), Some(_)) => Err("the head has a `Content-Length` beside a `Transfer-Encoding`"),
+            (Some(length), None) => {
+                number(length).map(Self::Length).ok_or("the `Content-Length` header is not one number")
+            }
+            (None, Some(_)) if version == Version::HTTP_10 => Err("HTTP/1.0 has no `Transfer-Encoding`"),
+            (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Self::Chunked),
+            (None, Some(_)) => Err("the `Transfer-Encoding` header is something other than `chunked`"),
+        }
+    }
+}
+
+/// 1 to 18 digits: every reader's number holds them.
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = (1..=18).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
+}
+
+/// RFC 9112, section 9.3; HTTP/1.0 connections are always closed.
+fn persistence(fields: &FieldList, version: Version) -> Persistence {
+    let mut options = fields.all("connection").flat_map(|value| value.split(|byte| *byte == b','));
+    let closes = options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+    if closes || version == Version::HTTP_10 { Persistence::Close } else { Persistence::Keep }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(text: &str) -> Result<RequestHead, Unreadable> {
+        let length = Scan::default().find_end(text.as_bytes())?;
+        assert_eq!(length, Some(text.len()), "{text:?} is not one head");
+        let mut head = RequestHead::default();
+        head.read(text.as_bytes()).map(|()| head)
+    }
+
+    fn framed(fields: &str) -> Result<BodyLength, &'static str> {
+        let head = request(&format!("POST / HTTP/1.1\r\n{fields}\r\n")).unwrap();
+        head.fault.map_or(Ok(head.body), Err)
+    }
+
+    #[test]
+    fn a_head_is_found_whatever_pieces_it_comes_in() {
+        let text = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
+        for size in 1..text.len() {
+            let mut scan = Scan::default();
+            let found = (1..=text.len().div_ceil(size))
+                .find_map(|pieces| scan.find_end(&text[..(pieces * size).min(text.len())]).unwrap());
+            assert_eq!(found, Some(text.len() - 4), "pieces of {size}");
+        }
+        for text in ["GET / HTTP/1.1\n\n", "GET / HTTP/1.1\r\nHost: a\n\r\n", "\n"] {
+            assert_eq!(Scan::default().find_end(text.as_bytes()), Err(Unreadable::Malformed), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_read_in_its_parts() {
+        let head = request("GET /a/b?c=d?e HTTP/1.1\r\nHOST: h\r\nX-A:  1 \t\r\n\r\n").unwrap();
+        assert_eq!((head.method(), head.target()), ("GET", (None, "/a/b", Some("c=d?e"))));
+        assert_eq!(head.fields.iter().collect::<Vec<_>>(), [("host", &b"h"[..]), ("x-a", b"1")]);
+        assert_eq!((head.body, head.persistence), (BodyLength::None, Persistence::Keep));
+    }
+
+    #[test]
+    fn every_form_of_target_has_its_parts() {
+        for (target, parts) in [
+            ("http://h:1/a?b", (Some("h:1"), "/a", Some("b"))),
+            ("HTTPS://h", (Some("h"), "/", None)),
+            ("http://h?b", (Some("h"), "/", Some("b"))),
+            ("*", (None, "*", None)),
+            ("h:443", (None, "h:443", None)),
+            ("", (None, "", None)),
+            ("ftp://h/a", (None, "ftp://h/a", None)),
+        ] {
+            assert_eq!(split_target(target), parts, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_is_no_http_is_unreadable() {
+        for text in [
+            "GET  / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1 \r\n\r\n",
+            "GET /a b HTTP/1.1\r\n\r\n",
+            "GET / HTTP/2.0\r\n\r\n",
+            "GET / HTTP/1.2\r\n\r\n",
+            "GET /\r\n\r\n",
+            "GET\t/ HTTP/1.1\r\n\r\n",
+            " GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nA : b\r\n\r\n",
+            "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
+            "GET / HTTP/1.1\r\n A: b\r\n\r\n",
+            "GET / HTTP/1.1\r\n: b\r\n\r\n",
+            "GET / HTTP/1.1\r\nA\r\n\r\n",
+            "GET / HTTP/1.1\r\nA: b\rc\r\n\r\n",
+            "GET / HTTP/1.1\r\nA: b\0c\r\n\r\n",
+            "GET / HTTP/1.1\r\nA\u{e9}: b\r\n\r\n",
+            "GET /\0 HTTP/1.1\r\n\r\n",
+        ] {
+            assert_eq!(request(text).err(), Some(Unreadable::Malformed), "{text:?}");
+        }
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(CODEC_HEADERS_MAX + 1));
+        assert_eq!(request(&many).err(), Some(Unreadable::TooManyFields));
+    }
+
+    #[test]
+    fn a_body_has_one_framing_or_the_head_is_at_fault() {
+        assert_eq!(framed(""), Ok(BodyLength::None));
+        assert_eq!(framed("Content-Length: 0\r\n"), Ok(BodyLength::None));
+        assert_eq!(framed("Content-Length: 007\r\n"), Ok(BodyLength::Known(7)));
+        assert_eq!(framed("Transfer-Encoding: Chunked\r\n"), Ok(BodyLength::Unknown));
+        for fields in [
+            "Content-Length: 5\r\nContent-Length: 5\r\n",
+            "Content-Length: 5, 5\r\n",
+            "Content-Length: +5\r\n",
+            "Content-Length: -5\r\n",
+            "Content-Length: 5 5\r\n",
+            "Content-Length: 0x5\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 9999999999999999999\r\n",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked, chunked\r\n",
+            "Transfer-Encoding: \"chunked\"\r\n",
+            "Transfer-Encoding: chunked;q=1\r\n",
+            "Transfer-Encoding: identity\r\n",
+            "Transfer-Encoding:\r\n",
+            "Transfer-Encoding: xchunked\r\n",
+        ] {
+            assert!(framed(fields).is_err(), "{fields:?}");
+        }
+        let old = request("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        assert!(old.fault.is_some());
+        assert_eq!(old.persistence, Persistence::Close);
+    }
+
+    fn answer(text: &str, asked: Asked) -> Result<(u16, Option<u64>, Persistence), Unreadable> {
+        let head = ResponseHead::read(text.as_bytes(), asked)?;
+        Ok((head.status, head.decoder.remaining(), head.persistence))
+    }
+
+    #[test]
+    fn an_answer_is_framed_by_its_status_and_its_fields() {
+        use Persistence::{Close, Keep};
+        for (text, asked, expected) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", Asked::Other, (200, Some(3), Keep)),
+            ("HTTP/1.1 200\r\ncontent-length: 3\r\n\r\n", Asked::Head, (200, Some(0), Keep)),
+            ("HTTP/1.1 204 No\r\n\r\n", Asked::Other, (204, Some(0), Keep)),
+            ("HTTP/1.1 304 X\r\ncontent-length: 9\r\n\r\n", Asked::Other, (304, Some(0), Keep)),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", Asked::Other, (200, None, Keep)),
+            ("HTTP/1.1 200 OK\r\n\r\n", Asked::Other, (200, None, Close)),
+            ("HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\n", Asked::Other, (200, Some(3), Close)),
+            (
+                "HTTP/1.1 200 OK\r\nconnection: x, CLOSE\r\ncontent-length: 0\r\n\r\n",
+                Asked::Other,
+                (200, Some(0), Close),
+            ),
+        ] {
+            assert_eq!(answer(text, asked), Ok(expected), "{text:?}");
+        }
+        for text in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/1.1 099 OK\r\n\r\n",
+            "HTTP/2 200 OK\r\n\r\n",
+            "this is no HTTP\r\n\r\n",
+        ] {
+            assert_eq!(answer(text, Asked::Other), Err(Unreadable::Malformed), "{text:?}");
+        }
+    }
+}

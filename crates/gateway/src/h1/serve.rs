@@ -1,0 +1,489 @@
+//! Toward clients: one connection, request after request, each answered before the next is read.
+//!
+//! A head that cannot be read is refused with a row and an answer, and ends the connection: nothing behind it is
+//! read as another request. Not here: what a request may do (see `pipeline`).
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use access::arrival::BodyLength;
+use access::{Reason, Refused};
+use http::{HeaderMap, StatusCode, Version};
+use tokio::net::TcpStream;
+
+use super::client::{LAST_CHUNK, write_chunk, write_length};
+use super::head::{Asked, Persistence, RequestHead, Scan, Unreadable};
+use super::wire::{Piece, Wire};
+use crate::alarm::Alarm;
+use crate::arrival::{Fields, Head};
+use crate::body::Inbound;
+use crate::bounds::{
+    CLIENT_IDLE_TIME_MAX, CLIENT_STALL_TIME_MAX, CODEC_HEAD_BYTES_MAX, CUT_TIME_MAX, DISCARD_BYTES_MAX,
+    EMPTY_LINES_MAX, HEAD_TIME_MAX, LINGER_TIME_MAX, OUTBOX_BYTES_MAX,
+};
+use crate::core::{Core, Phase};
+use crate::fields::{FieldList, Sink as _};
+use crate::forward::{Broken, Brought, Relay};
+use crate::peer::Peer;
+use crate::respond::{Closes, Names, Own, Reply, problem};
+use crate::trace::trace_id;
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream, peer: &Peer) {
+    let connection = Connection { core, peer, wire: Rc::new(Wire::new(stream)), alarm: core.alarms.alarm() };
+    let mut head = RequestHead::default();
+    let mut patience = HEAD_TIME_MAX;
+    loop {
+        let next = match connection.read_head(&mut head, patience).await {
+            Ok(()) => connection.exchange(&head).await,
+            Err(NoHead::Gone) => return,
+            Err(NoHead::Refused(reason)) => connection.refuse_unread(reason).await,
+        };
+        match next {
+            Next::Read => {}
+            Next::Linger => return connection.linger().await,
+            Next::Drop => return,
+        }
+        patience = CLIENT_IDLE_TIME_MAX;
+    }
+}
+
+/// What becomes of a connection after an exchange.
+enum Next {
+    /// Another request is read.
+    Read,
+    /// It ends, once the client has taken what it was sent.
+    Linger,
+    /// It ends at once.
+    Drop,
+}
+
+/// Why there is no next request.
+enum NoHead {
+    /// The client left, said nothing for too long, or the node drains.
+    Gone,
+    /// What it sent is no head.
+    Refused(Reason),
+}
+
+impl From<Unreadable> for NoHead {
+    fn from(why: Unreadable) -> Self {
+        Self::Refused(match why {
+            Unreadable::Malformed => Reason::RequestMalformed,
+            Unreadable::TooManyFields => Reason::HeadersTooLarge,
+        })
+    }
+}
+
+struct Connection<'c> {
+    core: &'c Rc<Core>,
+    peer: &'c Peer,
+    wire: Rc<Wire>,
+    alarm: Rc<Alarm>,
+}
+
+impl Connection<'_> {
+    /// Waits for the next head: for `patience` until it begins, then for [`HEAD_TIME_MAX`].
+    async fn read_head(&self, head: &mut RequestHead, patience: std::time::Duration) -> Result<(), NoHead> {
+        let mut reading = Reading { scan: Scan::default(), empty_lines: 0 };
+        let mut began = !self.wire.inbox().is_empty();
+        self.alarm.set(if began { HEAD_TIME_MAX } else { patience });
+        poll_fn(|cx| {
+            loop {
+                if reading.take(&self.wire, head)? {
+                    return Poll::Ready(Ok(()));
+                }
+                if !began && self.core.phase() == Phase::Draining || self.alarm.poll(cx).is_ready() {
+                    return Poll::Ready(Err(NoHead::Gone));
+                }
+                match self.wire.poll_read(cx, CODEC_HEAD_BYTES_MAX) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Err(why)) if why.kind() == io::ErrorKind::OutOfMemory => {
+                        return Poll::Ready(Err(NoHead::Refused(reading.too_long())));
+                    }
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoHead::Gone)),
+                }
+                if !std::mem::replace(&mut began, true) {
+                    self.alarm.set(HEAD_TIME_MAX);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Judges one request and answers it.
+    async fn exchange(&self, request: &RequestHead) -> Next {
+        let (id, at) = self.core.fresh_id();
+        let fields = Fields::read(&request.fields, request.fault);
+        let (authority, path, query) = request.target();
+        let head = Head {
+            id,
+            at,
+            peer: self.peer,
+            trace: trace_id(fields.traceparent.text(), id),
+            method: request.method(),
+            authority,
+            path,
+            query,
+            body: request.body,
+            fields,
+        };
+        self.wire.begin_body(request.decoder());
+        self.wire.expects_continue.set(head.fields.expects() && request.version == Version::HTTP_11);
+        let inbound = match request.body {
+            BodyLength::None => Inbound::None,
+            BodyLength::Known(_) | BodyLength::Unknown => Inbound::Http1(self.wire.clone()),
+        };
+        let brought = Brought { fields: &request.fields, inbound, alarm: self.alarm.clone() };
+        let Some(reply) = self.unless_gone(self.core.answer(&head, brought)).await else {
+            return Next::Drop;
+        };
+        match reply {
+            Reply::Own(own) => self.give(own, request).await,
+            Reply::Relay(relay) => self.relay(relay, request, head.asked()).await,
+            Reply::Switch(switched) => {
+                write_head(&mut self.wire.outbox(), StatusCode::SWITCHING_PROTOCOLS, &switched.fields);
+                self.wire.outbox().extend_from_slice(b"\r\n");
+                switched.pass(&self.wire).await;
+                Next::Drop
+            }
+        }
+    }
+
+    /// Waits for an answer, unless the client leaves first. While its body is read, reading finds that out.
+    async fn unless_gone<T>(&self, answering: impl Future<Output = T>) -> Option<T> {
+        let mut answering = pin!(answering);
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            if self.wire.is_body_read() && self.wire.poll_gone(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Refuses what could not be read as a request.
+    async fn refuse_unread(&self, reason: Reason) -> Next {
+        let (id, at) = self.core.fresh_id();
+        let head = Head {
+            id,
+            at,
+            peer: self.peer,
+            trace: trace_id(None, id),
+            method: "?",
+            authority: None,
+            path: "?",
+            query: None,
+            body: BodyLength::None,
+            fields: Fields::default(),
+        };
+        let refused = Refused::because(reason, "the head could not be read");
+        let receipt = self.core.pipeline.refuse(&head, &refused).await;
+        let names = Names::new(id, self.core.node(), receipt);
+        let Reply::Own(own) = problem(&refused, id, &names, self.core.clock.now()) else {
+            return Next::Drop;
+        };
+        self.write_own(&own, Asked::Other, Persistence::Close);
+        self.flush(LINGER_TIME_MAX).await.map_or(Next::Drop, |()| Next::Linger)
+    }
+
+    /// Gives an answer of our own, and reads over what is left of the request if that is little.
+    async fn give(&self, own: Own, request: &RequestHead) -> Next {
+        let remaining = self.wire.body_remaining().filter(|bytes| *bytes <= DISCARD_BYTES_MAX);
+        // Whoever waits to be told to continue may send its body now, or another request.
+        let readable = remaining == Some(0) || (remaining.is_some() && !self.wire.expects_continue.take());
+        let keeps = readable && own.closes == Closes::No && self.keeps(request) == Persistence::Keep;
+        let persistence = if keeps { Persistence::Keep } else { Persistence::Close };
+        let asked = if request.method() == "HEAD" { Asked::Head } else { Asked::Other };
+        self.write_own(&own, asked, persistence);
+        if self.flush(CLIENT_STALL_TIME_MAX).await.is_none() {
+            return Next::Drop;
+        }
+        if keeps && self.discard().await.is_some() { Next::Read } else { Next::Linger }
+    }
+
+    fn keeps(&self, request: &RequestHead) -> Persistence {
+        match self.core.phase() {
+            Phase::Draining => Persistence::Close,
+            Phase::Serving => request.persistence,
+        }
+    }
+
+    fn write_own(&self, own: &Own, asked: Asked, persistence: Persistence) {
+        let mut out = self.wire.outbox();
+        write_head(&mut out, own.status, &own.fields);
+        write_length(&mut out, own.body.len() as u64);
+        end_head(&mut out, persistence);
+        if asked == Asked::Other {
+            out.extend_from_slice(&own.body);
+        }
+    }
+
+    /// Passes an upstream's answer on.
+    async fn relay(&self, mut relay: Box<Relay>, request: &RequestHead, asked: Asked) -> Next {
+        self.wire.expects_continue.set(false);
+        let persistence = self.keeps(request);
+        let framing = Framing::of(&relay, asked, request.version);
+        let persistence = if framing == Framing::UntilClose { Persistence::Close } else { persistence };
+        {
+            let mut out = self.wire.outbox();
+            write_head(&mut out, relay.status, &relay.fields);
+            framing.write(&mut out);
+            end_head(&mut out, persistence);
+        }
+        let mut passing =
+            Passing { wire: &self.wire, framing, chunk: Vec::new(), ended: false, stalled: None };
+        let passed = poll_fn(|cx| passing.poll(&mut relay, cx)).await;
+        match passed {
+            Ok(()) => relay.finish(),
+            // What the client has must not look whole: the connection ends without the rest.
+            Err(Unpassed::Broken) => {
+                let _ = self.flush(CUT_TIME_MAX).await;
+                return Next::Drop;
+            }
+            Err(Unpassed::Gone) => return Next::Drop,
+        }
+        if persistence == Persistence::Keep && self.wire.is_body_read() {
+            self.wire.shrink();
+            return Next::Read;
+        }
+        Next::Linger
+    }
+
+    /// Writes out what waits, unless the client takes nothing for too long.
+    async fn flush(&self, patience: std::time::Duration) -> Option<()> {
+        self.alarm.set(patience);
+        let flushed = poll_fn(|cx| match self.wire.poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.ok()),
+            Poll::Pending => self.alarm.poll(cx).map(|()| None),
+        })
+        .await;
+        self.alarm.stop();
+        flushed
+    }
+
+    /// Reads over the rest of a request's body, so that the next request can be read.
+    async fn discard(&self) -> Option<()> {
+        if self.wire.is_body_read() {
+            return Some(());
+        }
+        self.alarm.set(LINGER_TIME_MAX);
+        let mut unread = Vec::new();
+        poll_fn(|cx| {
+            loop {
+                unread.clear();
+                match self.wire.poll_body(cx, &mut unread) {
+                    Poll::Ready(Ok(Piece::Data)) => {}
+                    Poll::Ready(Ok(Piece::End(_))) => return Poll::Ready(Some(())),
+                    Poll::Ready(Err(_)) => return Poll::Ready(None),
+                    Poll::Pending => return self.alarm.poll(cx).map(|()| None),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Ends the connection so that the client can still read what it was sent: a connection that is closed while
+    /// bytes of the client's are unread is reset, and takes the answer with it (RFC 9112, section 9.6).
+    async fn linger(&self) {
+        self.alarm.set(LINGER_TIME_MAX);
+        poll_fn(|cx| {
+            if self.wire.poll_shutdown(cx).is_pending() {
+                return self.alarm.poll(cx);
+            }
+            loop {
+                let waiting = self.wire.inbox().len();
+                self.wire.consume(waiting);
+                match self.wire.poll_read(cx, CODEC_HEAD_BYTES_MAX) {
+                    Poll::Ready(Ok(1..)) if self.alarm.poll(cx).is_pending() => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.alarm.poll(cx),
+                }
+            }
+        })
+        .await;
+    }
+}
+
+struct Reading {
+    scan: Scan,
+    empty_lines: usize,
+}
+
+impl Reading {
+    /// Takes the head out of the wire's inbox, if all of it is there.
+    fn take(&mut self, wire: &Wire, head: &mut RequestHead) -> Result<bool, NoHead> {
+        loop {
+            let (length, read) = {
+                let inbox = wire.inbox();
+                let Some(length) = self.scan.find_end(&inbox)? else { return Ok(false) };
+                let bytes = inbox.get(..length).unwrap_or_default();
+                (length, (bytes != b"\r\n").then(|| head.read(bytes)))
+            };
+            wire.consume(length);
+            self.scan = Scan::default();
+            match read {
+                Some(read) => return Ok(read.map(|()| true)?),
+                None if self.empty_lines >= EMPTY_LINES_MAX => {
+                    return Err(NoHead::Refused(Reason::RequestMalformed));
+                }
+                None => self.empty_lines = self.empty_lines.saturating_add(1),
+            }
+        }
+    }
+
+    const fn too_long(&self) -> Reason {
+        if self.scan.is_in_first_line() { Reason::UriTooLong } else { Reason::HeadersTooLarge }
+    }
+}
+
+/// How an answer tells its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// It has no body, and says nothing about one.
+    Bodiless,
+    Length(u64),
+    Chunked,
+    /// For clients that know no chunks.
+    UntilClose,
+}
+
+impl Framing {
+    fn of(relay: &Relay, asked: Asked, version: Version) -> Self {
+        let bodiless =
+            asked == Asked::Head || matches!(relay.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        match relay.inbound.length() {
+            _ if bodiless => Self::Bodiless,
+            BodyLength::None => Self::Length(0),
+            BodyLength::Known(bytes) => Self::Length(bytes),
+            BodyLength::Unknown if version == Version::HTTP_10 => Self::UntilClose,
+            BodyLength::Unknown => Self::Chunked,
+        }
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Bodiless | Self::UntilClose => {}
+            Self::Length(bytes) => write_length(out, bytes),
+            Self::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        }
+    }
+}
+
+fn write_head(out: &mut Vec<u8>, status: StatusCode, fields: &FieldList) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    fields.write_to(out);
+}
+
+fn end_head(out: &mut Vec<u8>, persistence: Persistence) {
+    if persistence == Persistence::Close {
+        out.add("connection", b"close");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// An answer's body on its way from the upstream's wire to the client's.
+struct Passing<'w> {
+    wire: &'w Wire,
+    framing: Framing,
+    /// Of a chunk whose size is not written yet.
+    chunk: Vec<u8>,
+    ended: bool,
+    /// How much waited to be written when the client last stood still.
+    stalled: Option<usize>,
+}
+
+/// Why an answer did not reach its end.
+enum Unpassed {
+    /// The exchange itself broke off, and has said so.
+    Broken,
+    /// The client is gone, or takes nothing.
+    Gone,
+}
+
+impl From<Broken> for Unpassed {
+    fn from(_: Broken) -> Self {
+        Self::Broken
+    }
+}
+
+impl Passing<'_> {
+    fn poll(&mut self, relay: &mut Relay, cx: &mut Context<'_>) -> Poll<Result<(), Unpassed>> {
+        // Each turn moves bytes or waits.
+        loop {
+            let waits = self.poll_fill(relay, cx)?;
+            match self.wire.poll_flush(cx) {
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Unpassed::Gone)),
+                Poll::Ready(Ok(())) if self.ended => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) if waits => return self.poll_gone(cx),
+                Poll::Ready(Ok(())) => self.stalled = None,
+                // Whatever the upstream says next wakes this task too.
+                Poll::Pending if waits => return Poll::Pending,
+                Poll::Pending => return self.poll_stalled(relay, cx),
+            }
+        }
+    }
+
+    /// Takes of the answer what there is and fits; whether its upstream has to be waited for.
+    fn poll_fill(&mut self, relay: &mut Relay, cx: &mut Context<'_>) -> Result<bool, Unpassed> {
+        while !self.ended {
+            let mut outbox = self.wire.outbox();
+            if outbox.len() >= OUTBOX_BYTES_MAX {
+                return Ok(false);
+            }
+            let into = if self.framing == Framing::Chunked { &mut self.chunk } else { &mut *outbox };
+            let Poll::Ready(piece) = relay.poll_piece(cx, into) else { return Ok(true) };
+            let piece = piece?;
+            if self.framing == Framing::Chunked {
+                write_chunk(&mut outbox, &mut self.chunk);
+            }
+            if let Piece::End(trailers) = piece {
+                self.ended = true;
+                if self.framing == Framing::Chunked {
+                    write_end(&mut outbox, trailers.as_ref());
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// An answer that waits for its upstream ends with its client.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unpassed>> {
+        self.stalled = None;
+        if self.wire.is_body_read() && self.wire.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Unpassed::Gone));
+        }
+        Poll::Pending
+    }
+
+    /// A client that takes nothing is not waited for forever.
+    fn poll_stalled(&mut self, relay: &mut Relay, cx: &mut Context<'_>) -> Poll<Result<(), Unpassed>> {
+        relay.poll_cut(cx)?;
+        let unsent = self.wire.unsent();
+        let alarm = relay.yield_alarm();
+        if self.stalled.replace(unsent) != Some(unsent) {
+            alarm.set(CLIENT_STALL_TIME_MAX);
+        }
+        alarm.poll(cx).map(|()| Err(Unpassed::Gone))
+    }
+}
+
+fn write_end(out: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
+    let Some(trailers) = trailers else { return out.extend_from_slice(LAST_CHUNK) };
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers {
+        out.add(name.as_str(), value.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}

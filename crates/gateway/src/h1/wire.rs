@@ -1,0 +1,292 @@
+//! A wire: one HTTP/1 connection with what was read of it and what is to be written to it.
+//!
+//! Touched by one task at a time, though by several of its parts: a body is read while another is written. Nothing
+//! here waits or knows HTTP beyond the framing of the body that is under way.
+
+use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::framing::{Decoded, Decoder, Unframed};
+use crate::bounds::{INBOX_BYTES, KEPT_BUFFER_BYTES_MAX, PIECE_BYTES_MAX};
+use http::HeaderMap;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    io: RefCell<TcpStream>,
+    inbox: RefCell<Inbox>,
+    outbox: RefCell<Outbox>,
+    /// Of the message that is being read.
+    decoder: RefCell<Decoder>,
+    /// What the client waits for before it sends its body.
+    pub(crate) expects_continue: Cell<bool>,
+}
+
+/// What came of reading a piece of a body.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Some bytes were handed out; more may follow.
+    Data,
+    /// The body is complete, with its trailers.
+    End(Option<HeaderMap>),
+}
+
+/// Why a body cannot be read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broken {
+    /// Its bytes are not framed as they should be.
+    #[error("the body is not framed as HTTP frames bodies")]
+    Malformed,
+    /// Its sender is gone.
+    #[error("the connection ended within the body")]
+    Gone,
+}
+
+impl From<Unframed> for Broken {
+    fn from(why: Unframed) -> Self {
+        match why {
+            Unframed::Malformed => Self::Malformed,
+            Unframed::Early => Self::Gone,
+        }
+    }
+}
+
+impl Wire {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self {
+            io: RefCell::new(stream),
+            inbox: RefCell::default(),
+            outbox: RefCell::default(),
+            decoder: RefCell::default(),
+            expects_continue: Cell::new(false),
+        }
+    }
+
+    /// What was read and not yet used.
+    pub(crate) fn inbox(&self) -> Ref<'_, [u8]> {
+        Ref::map(self.inbox.borrow(), Inbox::bytes)
+    }
+
+    /// The first `bytes` that were read are used.
+    pub(crate) fn consume(&self, bytes: usize) {
+        self.inbox.borrow_mut().consume(bytes);
+    }
+
+    /// Where what is to be written is put.
+    pub(crate) fn outbox(&self) -> RefMut<'_, Vec<u8>> {
+        RefMut::map(self.outbox.borrow_mut(), |outbox| &mut outbox.bytes)
+    }
+
+    /// Whether nothing of what is to be written has gone out.
+    pub(crate) fn has_sent_nothing(&self) -> bool {
+        self.outbox.borrow().sent == 0
+    }
+
+    /// How much waits to be written.
+    pub(crate) fn unsent(&self) -> usize {
+        self.outbox.borrow().unsent()
+    }
+
+    /// Begins the body of the message whose head was read.
+    pub(crate) fn begin_body(&self, decoder: Decoder) {
+        self.decoder.replace(decoder);
+    }
+
+    /// Whether all of the present message has been read.
+    pub(crate) fn is_body_read(&self) -> bool {
+        self.decoder.borrow().is_done()
+    }
+
+    /// How much of the present message's body is still to come, where that is known.
+    pub(crate) fn body_remaining(&self) -> Option<u64> {
+        self.decoder.borrow().remaining()
+    }
+
+    /// Reads what there is, once; 0 at the connection's end. The inbox holds at most `most` bytes.
+    ///
+    /// # Errors
+    /// Of the connection; `OutOfMemory` when the inbox is full.
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
+        let mut inbox = self.inbox.borrow_mut();
+        let Some(room) = inbox.room(most) else {
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        };
+        let mut buffer = ReadBuf::new(room);
+        ready!(Pin::new(&mut *self.io.borrow_mut()).poll_read(cx, &mut buffer))?;
+        let read = buffer.filled().len();
+        inbox.end = inbox.end.saturating_add(read);
+        Poll::Ready(Ok(read))
+    }
+
+    /// Writes until nothing waits to be written.
+    ///
+    /// # Errors
+    /// Of the connection.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut outbox = self.outbox.borrow_mut();
+        while outbox.unsent() > 0 {
+            let written = ready!(Pin::new(&mut *self.io.borrow_mut()).poll_write(cx, outbox.rest()))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            outbox.sent = outbox.sent.saturating_add(written);
+        }
+        outbox.reset();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says that nothing more will be written.
+    ///
+    /// # Errors
+    /// Of the connection.
+    pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io.borrow_mut()).poll_shutdown(cx)
+    }
+
+    /// Reads a piece of the body that is under way, at most [`PIECE_BYTES_MAX`], behind what is in `out`.
+    pub(crate) fn poll_body(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Result<Piece, Broken>> {
+        loop {
+            let decoded = {
+                let mut inbox = self.inbox.borrow_mut();
+                let decoded = self.decoder.borrow_mut().decode(inbox.bytes(), out, PIECE_BYTES_MAX)?;
+                let (Decoded::Used(used) | Decoded::End(used, _)) = decoded;
+                inbox.consume(used);
+                decoded
+            };
+            match decoded {
+                Decoded::End(0, trailers) => return Poll::Ready(Ok(Piece::End(trailers))),
+                Decoded::End(_, Some(trailers)) => return Poll::Ready(Ok(Piece::End(Some(trailers)))),
+                // The end itself is told when asked again: it costs nothing.
+                Decoded::End(..) => return Poll::Ready(Ok(Piece::Data)),
+                Decoded::Used(1..) => return Poll::Ready(Ok(Piece::Data)),
+                Decoded::Used(0) => {}
+            }
+            if self.expects_continue.take() {
+                self.outbox().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                // What does not go out at once goes with whatever is written next.
+                let _ = self.poll_flush(cx);
+            }
+            match ready!(self.poll_read(cx, INBOX_BYTES)) {
+                Ok(0) => {
+                    self.decoder.borrow_mut().close()?;
+                    return Poll::Ready(Ok(Piece::End(None)));
+                }
+                // A connection that was reset did not end.
+                Err(_) => return Poll::Ready(Err(Broken::Gone)),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Whether the other side said or ended something while it had nothing to say: checked before a kept
+    /// connection is used again.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let read = self.io.borrow().try_read(&mut [0]);
+        let silent = matches!(read, Err(why) if why.kind() == io::ErrorKind::WouldBlock);
+        silent && self.inbox.borrow().is_empty() && self.is_body_read() && self.unsent() == 0
+    }
+
+    /// Ready when the other side is gone, while nothing of it is waited for. What it sends meanwhile is kept for
+    /// later, up to a bound, beyond which it is not looked at.
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.inbox.borrow().len() >= INBOX_BYTES {
+                return Poll::Pending;
+            }
+            match ready!(self.poll_read(cx, INBOX_BYTES)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Gives back what a burst has taken.
+    pub(crate) fn shrink(&self) {
+        self.inbox.borrow_mut().shrink();
+        self.outbox.borrow_mut().reset();
+    }
+}
+
+/// What was read, from `start` to `end` of a buffer that was zeroed once.
+#[derive(Debug, Default)]
+struct Inbox {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Inbox {
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    const fn len(&self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.start = self.start.saturating_add(bytes).min(self.end);
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Room for more, unless `most` bytes are there already.
+    fn room(&mut self, most: usize) -> Option<&mut [u8]> {
+        if self.len() >= most {
+            return None;
+        }
+        if self.end == self.buffer.len() && self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.len());
+        }
+        if self.end == self.buffer.len() {
+            let longer = self.buffer.len().saturating_mul(2).clamp(INBOX_BYTES, most.max(INBOX_BYTES));
+            self.buffer.resize(longer, 0);
+        }
+        self.buffer.get_mut(self.end..)
+    }
+
+    fn shrink(&mut self) {
+        if self.is_empty() && self.buffer.len() > INBOX_BYTES {
+            *self = Self::default();
+        }
+    }
+}
+
+/// What is to be written, `sent` bytes of which are.
+#[derive(Debug, Default)]
+struct Outbox {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Outbox {
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    fn unsent(&self) -> usize {
+        self.bytes.len().saturating_sub(self.sent)
+    }
+
+    fn reset(&mut self) {
+        if self.unsent() > 0 {
+            return;
+        }
+        self.sent = 0;
+        if self.bytes.capacity() > KEPT_BUFFER_BYTES_MAX {
+            self.bytes = Vec::new();
+        }
+        self.bytes.clear();
+    }
+}

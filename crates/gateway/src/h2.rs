@@ -1,0 +1,190 @@
+//! HTTP/2, toward clients: hyper's codec, which hands each stream to the same pipeline as HTTP/1.1.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use access::RequestId;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use access::arrival::BodyLength;
+
+use crate::arrival::{Fields, Head};
+use crate::body::Inbound;
+use crate::bounds::{CUT_TIME_MAX, H2_HEADER_LIST_BYTES_MAX, H2_RESETS_PENDING_MAX, H2_STREAMS_MAX};
+use crate::core::{Core, LocalExecutor, Phase, draining};
+use crate::fields::FieldList;
+use crate::forward::{Broken, Brought, Relay};
+use crate::h1::wire::Piece;
+use crate::peer::Peer;
+use crate::respond::{Own, Reply};
+use crate::streams::Line;
+use crate::trace::trace_id;
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(
+    core: &Rc<Core>,
+    stream: TcpStream,
+    peer: Rc<Peer>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .max_header_list_size(H2_HEADER_LIST_BYTES_MAX)
+        .max_pending_accept_reset_streams(H2_RESETS_PENDING_MAX)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10));
+    let service = service_fn(|request| answer(core.clone(), peer.clone(), request));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut drains = Phase::Serving;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break Some(ended),
+            () = draining(&mut phase), if drains == Phase::Serving => {
+                drains = Phase::Draining;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = peer.line.cut() => {
+                if let Some(ended) = let_go(connection.as_mut(), &peer.line).await {
+                    break ended;
+                }
+            }
+        }
+    };
+    if let Some(Err(error)) = ended {
+        tracing::debug!(%error, "an HTTP/2 connection ended");
+    }
+}
+
+/// Drives a connection until what was cut on it is gone, or for [`CUT_TIME_MAX`]. `None`: it goes on; else how it
+/// ended, if it did so by itself.
+async fn let_go<C, E>(mut connection: Pin<&mut C>, line: &Line) -> Option<Option<Result<(), E>>>
+where
+    C: Future<Output = Result<(), E>>,
+{
+    match tokio::time::timeout(CUT_TIME_MAX, connection.as_mut()).await {
+        Ok(ended) => Some(Some(ended)),
+        Err(_elapsed) => line.owes().then_some(None),
+    }
+}
+
+async fn answer(
+    core: Rc<Core>,
+    peer: Rc<Peer>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let (id, at) = core.fresh_id();
+    let (parts, incoming) = request.into_parts();
+    let (fields, inbound) = (FieldList::from(&parts.headers), Inbound::Http2(incoming));
+    let head = head(&parts, &fields, inbound.length(), id, at, &peer);
+    let brought = Brought { fields: &fields, inbound, alarm: core.alarms.alarm() };
+    Ok(written(core.answer(&head, brought).await))
+}
+
+fn head<'p>(
+    parts: &'p Parts,
+    fields: &'p FieldList,
+    body: BodyLength,
+    id: RequestId,
+    at: access::Timestamp,
+    peer: &'p Peer,
+) -> Head<'p> {
+    let fields = Fields::read(fields, None);
+    Head {
+        id,
+        at,
+        peer,
+        trace: trace_id(fields.traceparent.text(), id),
+        method: parts.method.as_str(),
+        authority: parts.uri.authority().map(http::uri::Authority::as_str),
+        path: parts.uri.path(),
+        query: parts.uri.query(),
+        body,
+        fields,
+    }
+}
+
+fn written(reply: Reply) -> Response<Answer> {
+    let (status, fields, body) = match reply {
+        Reply::Own(Own { status, fields, body, .. }) => (status, fields, Answer::Own(Some(body.into()))),
+        Reply::Relay(mut relay) => {
+            if relay.inbound.is_end() {
+                relay.finish();
+            }
+            (relay.status, std::mem::take(&mut relay.fields), Answer::Relay(relay))
+        }
+        // No HTTP/2 request asks for a switch: `Upgrade` is malformed in it (RFC 9113, section 8.2.2).
+        Reply::Switch(_) => (http::StatusCode::BAD_GATEWAY, FieldList::default(), Answer::Own(None)),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = fields.to_map();
+    response
+}
+
+/// The body of an answer.
+enum Answer {
+    /// One of our own, whole.
+    Own(Option<Bytes>),
+    /// The upstream's, piece by piece.
+    Relay(Box<Relay>),
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let relay = match &mut *self {
+            Self::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Relay(relay) => relay,
+        };
+        let mut out = Vec::new();
+        let piece = match ready!(relay.poll_piece(cx, &mut out)) {
+            Ok(piece) => piece,
+            Err(why) => return Poll::Ready(Some(Err(why))),
+        };
+        // The codec does not ask again once it knows the end.
+        if matches!(piece, Piece::End(_)) || relay.inbound.is_end() {
+            relay.finish();
+        }
+        Poll::Ready(match piece {
+            Piece::Data => Some(Ok(Frame::data(out.into()))),
+            Piece::End(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_none(),
+            Self::Relay(relay) => relay.inbound.is_end(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Relay(relay) => match relay.inbound.length() {
+                BodyLength::None => SizeHint::with_exact(0),
+                BodyLength::Known(bytes) => SizeHint::with_exact(bytes),
+                BodyLength::Unknown => SizeHint::default(),
+            },
+        }
+    }
+}

@@ -103,22 +103,22 @@ impl<'a> Fields<'a> {
         self.expect != Field::Absent
     }
 
-    fn add(&mut self, name: &'a str, value: &'a [u8]) {
+    fn add(&mut self, name: &'a [u8], value: &'a [u8]) {
         match name {
-            "host" => self.host.add(value),
-            "authorization" => return self.authorization.add(value),
-            "content-length" => self.content_length.add(value),
-            "expect" => self.expect.add(value),
-            "upgrade" => self.upgrade.add(value),
-            "user-agent" => self.user_agent.add(value),
-            "traceparent" => self.traceparent.add(value),
-            "connection" => {
+            b"host" => self.host.add(value),
+            b"authorization" => return self.authorization.add(value),
+            b"content-length" => self.content_length.add(value),
+            b"expect" => self.expect.add(value),
+            b"upgrade" => self.upgrade.add(value),
+            b"user-agent" => self.user_agent.add(value),
+            b"traceparent" => self.traceparent.add(value),
+            b"connection" => {
                 let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
                 self.connection_upgrades |= options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
             }
             _ => {}
         }
-        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
             self.fault = Some("a header name has characters other than letters, digits and `-`");
         }
         if credential::occurs_in(value) {
@@ -131,16 +131,16 @@ impl<'a> Fields<'a> {
 }
 
 /// Headers by which some upstreams are asked for another method or path than the one that was judged.
-fn is_override(name: &str) -> bool {
+fn is_override(name: &[u8]) -> bool {
     matches!(
         name,
-        "x-http-method"
-            | "x-http-method-override"
-            | "x-method-override"
-            | "x-original-method"
-            | "x-original-uri"
-            | "x-original-url"
-            | "x-rewrite-url"
+        b"x-http-method"
+            | b"x-http-method-override"
+            | b"x-method-override"
+            | b"x-original-method"
+            | b"x-original-uri"
+            | b"x-original-url"
+            | b"x-rewrite-url"
     )
 }
 
@@ -342,7 +342,7 @@ mod tests {
 
     fn judge(path: &str, fields: &[(&str, &str)]) -> Result<String, Reason> {
         let mut list = FieldList::default();
-        fields.iter().for_each(|(name, value)| list.add(name, value.as_bytes()));
+        fields.iter().for_each(|(name, value)| list.add(name.as_bytes(), value.as_bytes()));
         let fields = Fields::read(&list, None);
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let head = Head {

@@ -1,7 +1,8 @@
-//! Header fields in order, in one buffer, as they are written on a wire: `name: value\r\n`.
+//! Header fields in order, in one buffer.
 //!
 //! Names are in lower case. Whoever adds a field vouches for it: a codec that parsed it, or the proxy itself.
-//! Not here: which fields pass (see `headers`).
+//! A head's own bytes are kept as they came but for the case of names, so that fields that pass are written in
+//! runs, without a copy each. Not here: which fields pass (see `headers`).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -13,27 +14,35 @@ const END: &[u8] = b"\r\n";
 /// Where fields are written: a list, a buffer that goes out, or the map of a codec.
 pub(crate) trait Sink {
     /// Writes one more field. The name is in lower case, the value has no line break.
-    fn add(&mut self, name: &str, value: &[u8]);
+    fn add(&mut self, name: &[u8], value: &[u8]);
 }
 
 /// Fields in the order they came.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct FieldList {
     text: Vec<u8>,
     spans: Vec<Span>,
 }
 
 /// One field's place in the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Span {
     start: u32,
     name_end: u32,
-    /// Behind the value, before the line's end.
+    value: u32,
     end: u32,
+    spelling: Spelling,
+}
+
+/// Whether a field stands in the text as it is written: `name: value\r\n`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    Own,
+    Other,
 }
 
 fn place(at: usize) -> u32 {
-    // No head is longer than a hundred thousand bytes (see `bounds`).
+    // No head is longer than a hundred and some thousand bytes (see `bounds`).
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
@@ -47,29 +56,72 @@ impl FieldList {
         self.spans.clear();
     }
 
+    /// Takes the fields that were parsed from `head`, whose parts they are.
+    pub(crate) fn take(&mut self, head: &[u8], parsed: &[httparse::Header<'_>]) {
+        self.clear();
+        self.text.extend_from_slice(head);
+        self.spans.reserve(parsed.len());
+        // Distances between parts of one slice.
+        let at = |part: &[u8]| part.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
+        for field in parsed {
+            let (start, value) = (at(field.name.as_bytes()), field.value.trim_ascii());
+            let name_end = start.saturating_add(field.name.len());
+            // An empty value may be no part of the head.
+            let value_at = if value.is_empty() { name_end } else { at(value) };
+            if let Some(name) = self.text.get_mut(start..name_end) {
+                name.make_ascii_lowercase();
+            }
+            let mut span = Span {
+                start: place(start),
+                name_end: place(name_end),
+                value: place(value_at),
+                end: place(value_at.saturating_add(value.len())),
+                spelling: Spelling::Other,
+            };
+            if self.between(span.name_end, span.value) == COLON
+                && self.between(span.end, span.end.saturating_add(2)) == END
+            {
+                span.spelling = Spelling::Own;
+            }
+            self.spans.push(span);
+        }
+    }
+
     /// Every field: its name in lower case and its value.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.spans.iter().map(|span| (self.name(*span), self.value(*span)))
     }
 
     /// The values of one name.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.iter().filter(move |(own, _)| *own == name).map(|(_, value)| value)
     }
 
     /// Keeps the fields for which `keep` says so.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&str, &[u8]) -> bool) {
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
         let mut spans = std::mem::take(&mut self.spans);
         spans.retain(|span| keep(self.name(*span), self.value(*span)));
         self.spans = spans;
     }
 
-    /// Writes the fields out.
+    /// Writes the fields out, as HTTP/1 does.
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
+        let mut run = (0, 0);
         for span in &self.spans {
-            let line = self.text.get(span.start as usize..(span.end as usize).saturating_add(END.len()));
-            out.extend_from_slice(line.unwrap_or_default());
+            if span.spelling == Spelling::Own && span.start == run.1 {
+                run.1 = span.end.saturating_add(2);
+                continue;
+            }
+            out.extend_from_slice(self.between(run.0, run.1));
+            run = match span.spelling {
+                Spelling::Own => (span.start, span.end.saturating_add(2)),
+                Spelling::Other => {
+                    out.add(self.name(*span), self.value(*span));
+                    (0, 0)
+                }
+            };
         }
+        out.extend_from_slice(self.between(run.0, run.1));
     }
 
     /// The fields as a codec's map. What cannot stand in one is left out; nothing that a codec parsed is.
@@ -81,38 +133,40 @@ impl FieldList {
         map
     }
 
-    fn name(&self, span: Span) -> &str {
-        let name = self.text.get(span.start as usize..span.name_end as usize).unwrap_or_default();
-        std::str::from_utf8(name).unwrap_or_default()
+    fn name(&self, span: Span) -> &[u8] {
+        self.between(span.start, span.name_end)
     }
 
     fn value(&self, span: Span) -> &[u8] {
-        let start = (span.name_end as usize).saturating_add(COLON.len());
-        self.text.get(start..span.end as usize).unwrap_or_default()
+        self.between(span.value, span.end)
+    }
+
+    fn between(&self, start: u32, end: u32) -> &[u8] {
+        self.text.get(start as usize..end as usize).unwrap_or_default()
     }
 }
 
 impl Sink for FieldList {
-    fn add(&mut self, name: &str, value: &[u8]) {
-        let start = place(self.text.len());
-        self.text.extend_from_slice(name.as_bytes());
-        let name_end = self.text.len();
-        if let Some(name) = self.text.get_mut(start as usize..) {
-            name.make_ascii_lowercase();
-        }
-        self.text.extend_from_slice(COLON);
-        self.text.extend_from_slice(value);
-        let end = place(self.text.len());
-        self.text.extend_from_slice(END);
-        self.spans.push(Span { start, name_end: place(name_end), end });
+    fn add(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.text.len();
+        self.text.add(name, value);
+        let name_end = start.saturating_add(name.len());
+        let value_at = name_end.saturating_add(COLON.len());
+        self.spans.push(Span {
+            start: place(start),
+            name_end: place(name_end),
+            value: place(value_at),
+            end: place(value_at.saturating_add(value.len())),
+            spelling: Spelling::Own,
+        });
     }
 }
 
 /// As HTTP/1 writes them.
 impl Sink for Vec<u8> {
-    fn add(&mut self, name: &str, value: &[u8]) {
+    fn add(&mut self, name: &[u8], value: &[u8]) {
         self.reserve(name.len().saturating_add(value.len()).saturating_add(COLON.len() + END.len()));
-        self.extend_from_slice(name.as_bytes());
+        self.extend_from_slice(name);
         self.extend_from_slice(COLON);
         self.extend_from_slice(value);
         self.extend_from_slice(END);
@@ -120,9 +174,8 @@ impl Sink for Vec<u8> {
 }
 
 impl Sink for HeaderMap {
-    fn add(&mut self, name: &str, value: &[u8]) {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+    fn add(&mut self, name: &[u8], value: &[u8]) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
             self.append(name, value);
         }
     }
@@ -132,7 +185,7 @@ impl From<&HeaderMap> for FieldList {
     fn from(map: &HeaderMap) -> Self {
         let mut list = Self::default();
         for (name, value) in map {
-            list.add(name.as_str(), value.as_bytes());
+            list.add(name.as_str().as_bytes(), value.as_bytes());
         }
         list
     }
@@ -142,21 +195,31 @@ impl From<&HeaderMap> for FieldList {
 mod tests {
     use super::*;
 
-    #[test]
-    fn fields_keep_their_order_and_lose_their_case() {
-        let mut list = FieldList::default();
-        list.add("Host", b"a");
-        list.add("X-A", b"1");
-        list.add("x-a", b"");
-        assert_eq!(list.iter().collect::<Vec<_>>(), [("host", &b"a"[..]), ("x-a", b"1"), ("x-a", b"")]);
-        assert_eq!(list.all("x-a").count(), 2);
-        list.retain(|name, _| name != "host");
+    fn written(list: &FieldList) -> String {
         let mut out = Vec::new();
         list.write_to(&mut out);
-        assert_eq!(out, b"x-a: 1\r\nx-a: \r\n");
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_passes_of_a_head_is_written_in_order_and_in_one_spelling() {
+        let head =
+            b"Host: a\r\nX-One:1\r\nX-Two: 2\r\nx-three: 3\r\nX-Empty:\r\nX-Wide:   4  \r\nX-Four: 5\r\n\r\n";
+        let mut room = [httparse::EMPTY_HEADER; 8];
+        let httparse::Status::Complete((_, parsed)) = httparse::parse_headers(head, &mut room).unwrap()
+        else {
+            panic!("not a whole head")
+        };
+        let mut list = FieldList::default();
+        list.take(head, parsed);
+        list.retain(|name, _| name != b"x-two");
+        list.add(b"x-own", b"6");
         assert_eq!(
-            FieldList::from(&list.to_map()).iter().collect::<Vec<_>>(),
-            list.iter().collect::<Vec<_>>()
+            written(&list),
+            "host: a\r\nx-one: 1\r\nx-three: 3\r\nx-empty: \r\nx-wide: 4\r\nx-four: 5\r\nx-own: 6\r\n"
         );
+        assert_eq!(list.all(b"x-wide").collect::<Vec<_>>(), [b"4"]);
+        assert_eq!(written(&FieldList::from(&list.to_map())).len(), written(&list).len());
+        assert_eq!(written(&FieldList::default()), "");
     }
 }

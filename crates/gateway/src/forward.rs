@@ -205,7 +205,7 @@ fn relay(
     // A head without its body says how long that would be (RFC 9110, section 8.6); no other answer does here.
     let bodiless = head.asked() == Asked::Head || status == StatusCode::NOT_MODIFIED;
     if let Some(bytes) = stated_length.filter(|_| bodiless) {
-        fields.add("content-length", bytes.to_string().as_bytes());
+        fields.add(b"content-length", bytes.to_string().as_bytes());
     }
     names.stamp(&mut fields);
     Reply::Relay(Box::new(Relay {
@@ -223,7 +223,7 @@ fn relay(
 }
 
 fn kind_of(fields: &FieldList) -> Kind {
-    match fields.all("content-type").next() {
+    match fields.all(b"content-type").next() {
         Some(kind) if kind.starts_with(b"text/event-stream") => Kind::Sse,
         Some(kind) if kind.starts_with(b"application/grpc") => Kind::Grpc,
         _ => Kind::Transfer,
@@ -366,8 +366,8 @@ fn switch(admitted: Admitted<'_>, answered: Answered, names: &Names) -> Reply {
     ticket.set_kind(Kind::Websocket);
     headers::for_client(&mut fields);
     names.stamp(&mut fields);
-    fields.add("connection", b"Upgrade");
-    fields.add("upgrade", b"websocket");
+    fields.add(b"connection", b"Upgrade");
+    fields.add(b"upgrade", b"websocket");
     Reply::Switch(Box::new(Switched { fields, entry, ticket, lease, _slot: slot }))
 }
 

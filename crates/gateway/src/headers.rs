@@ -21,52 +21,52 @@ pub(crate) enum HostRouted {
 }
 
 /// Fields of one hop, and those by which clients could speak for the proxy.
-fn is_dropped_from_request(name: &str) -> bool {
+fn is_dropped_from_request(name: &[u8]) -> bool {
     is_hop_by_hop(name)
         || matches!(
             name,
-            "authorization"
-                | "proxy-authorization"
-                | "host"
-                | "expect"
-                | "forwarded"
-                | "x-request-id"
-                | "traceparent"
-                | "tracestate"
-                | "x-real-ip"
-                | "via"
-                | "http2-settings"
-                | "x-client-ip"
-                | "client-ip"
-                | "true-client-ip"
-                | "cf-connecting-ip"
-                | "x-cluster-client-ip"
-                | "x-original-forwarded-for"
-                | "x-envoy-external-address"
-                | "x-forwarded"
-                | "forwarded-for"
-                | "x-host"
-                | "x-original-host"
-                | "remote-user"
-                | "x-remote-user"
-                | "proxy"
+            b"authorization"
+                | b"proxy-authorization"
+                | b"host"
+                | b"expect"
+                | b"forwarded"
+                | b"x-request-id"
+                | b"traceparent"
+                | b"tracestate"
+                | b"x-real-ip"
+                | b"via"
+                | b"http2-settings"
+                | b"x-client-ip"
+                | b"client-ip"
+                | b"true-client-ip"
+                | b"cf-connecting-ip"
+                | b"x-cluster-client-ip"
+                | b"x-original-forwarded-for"
+                | b"x-envoy-external-address"
+                | b"x-forwarded"
+                | b"forwarded-for"
+                | b"x-host"
+                | b"x-original-host"
+                | b"remote-user"
+                | b"x-remote-user"
+                | b"proxy"
         )
-        || name.contains("daypass")
-        || name.starts_with("x-forwarded-")
+        || name.windows(b"daypass".len()).any(|part| part == b"daypass")
+        || name.starts_with(b"x-forwarded-")
 }
 
 /// Fields of one hop (RFC 9110, section 7.6.1), and those of framing, which every hop writes anew.
-fn is_hop_by_hop(name: &str) -> bool {
+fn is_hop_by_hop(name: &[u8]) -> bool {
     matches!(
         name,
-        "connection"
-            | "content-length"
-            | "keep-alive"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
+        b"connection"
+            | b"content-length"
+            | b"keep-alive"
+            | b"proxy-connection"
+            | b"te"
+            | b"trailer"
+            | b"transfer-encoding"
+            | b"upgrade"
     )
 }
 
@@ -88,10 +88,10 @@ pub(crate) fn for_upstream(
     upstream: &Upstream,
     out: &mut impl Sink,
 ) {
-    let overridden = |name: &str| forward.headers.iter().any(|(own, _)| own == name);
+    let overridden = |name: &[u8]| forward.headers.iter().any(|(own, _)| own.as_str().as_bytes() == name);
     add(added, upstream, |name, value| {
-        if !overridden(name) {
-            out.add(name, value.as_bytes());
+        if !overridden(name.as_bytes()) {
+            out.add(name.as_bytes(), value.as_bytes());
         }
     });
     let named = Named::of(sent);
@@ -101,7 +101,7 @@ pub(crate) fn for_upstream(
         }
     }
     for (name, value) in &forward.headers {
-        out.add(name.as_str(), value.as_bytes());
+        out.add(name.as_str().as_bytes(), value.as_bytes());
     }
 }
 
@@ -145,15 +145,16 @@ pub(crate) fn for_client(fields: &mut FieldList) {
 
 /// Adds the names by which an answer can be found again.
 pub(crate) fn stamp(fields: &mut FieldList, request_id: &str, receipt: Option<&str>) {
-    fields.add("x-request-id", request_id.as_bytes());
+    fields.add(b"x-request-id", request_id.as_bytes());
     if let Some(receipt) = receipt {
-        fields.add("daypass-receipt", receipt.as_bytes());
+        fields.add(b"daypass-receipt", receipt.as_bytes());
     }
 }
 
 /// Drops of trailers what an upstream may not say to a client.
 pub(crate) fn drop_reserved(fields: &mut HeaderMap) {
-    let reserved = |name: &&HeaderName| is_hop_by_hop(name.as_str()) || is_reserved(name.as_str());
+    let reserved =
+        |name: &&HeaderName| is_hop_by_hop(name.as_str().as_bytes()) || is_reserved(name.as_str().as_bytes());
     while let Some(name) = fields.keys().find(reserved).cloned() {
         if let http::header::Entry::Occupied(entry) = fields.entry(&name) {
             entry.remove_entry_mult();
@@ -161,8 +162,8 @@ pub(crate) fn drop_reserved(fields: &mut HeaderMap) {
     }
 }
 
-fn is_reserved(name: &str) -> bool {
-    name.starts_with("daypass-") || name == "x-request-id"
+fn is_reserved(name: &[u8]) -> bool {
+    name.starts_with(b"daypass-") || name == b"x-request-id"
 }
 
 /// The names that `Connection` fields list, less those that must stay whatever is listed.
@@ -170,7 +171,7 @@ struct Named<'a>(Vec<&'a [u8]>);
 
 impl<'a> Named<'a> {
     fn of(fields: &'a FieldList) -> Self {
-        let listed = fields.all("connection").flat_map(|value| value.split(|byte| *byte == b','));
+        let listed = fields.all(b"connection").flat_map(|value| value.split(|byte| *byte == b','));
         let stays = |name: &&[u8]| {
             name.is_empty()
                 || [&b"close"[..], b"keep-alive", b"upgrade", b"content-type", b"host"]
@@ -184,8 +185,8 @@ impl<'a> Named<'a> {
         self.0.is_empty()
     }
 
-    fn lists(&self, name: &str) -> bool {
-        self.0.iter().any(|listed| listed.eq_ignore_ascii_case(name.as_bytes()))
+    fn lists(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|listed| listed.eq_ignore_ascii_case(name))
     }
 }
 

@@ -147,8 +147,8 @@ pub(crate) fn problem(refused: &Refused, id: RequestId, names: &Names, at: Times
         "next": refused.next,
     });
     let mut fields = FieldList::default();
-    fields.add("content-type", b"application/problem+json");
-    fields.add("cache-control", b"no-store");
+    fields.add(b"content-type", b"application/problem+json");
+    fields.add(b"cache-control", b"no-store");
     challenge(&mut fields, reason);
     if let Some(retry) = refused.retry {
         say_when_to_retry(&mut fields, retry);
@@ -156,7 +156,7 @@ pub(crate) fn problem(refused: &Refused, id: RequestId, names: &Names, at: Times
     names.stamp(&mut fields);
     // RFC 9110, section 6.6.1: who answers of itself says when.
     let since_epoch = Duration::from_micros(u64::try_from(at.as_micros()).unwrap_or(0));
-    fields.add("date", httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_epoch).as_bytes());
+    fields.add(b"date", httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_epoch).as_bytes());
     let closes = if closes_connection(reason) { Closes::Yes } else { Closes::No };
     Reply::Own(Own { status: status(reason), fields, body: document.to_string().into_bytes(), closes })
 }
@@ -170,15 +170,15 @@ fn challenge(fields: &mut FieldList, reason: Reason) {
         }
         _ => return,
     };
-    fields.add("www-authenticate", value.as_bytes());
+    fields.add(b"www-authenticate", value.as_bytes());
 }
 
 fn say_when_to_retry(fields: &mut FieldList, retry: Retry) {
     let seconds = retry.after.as_millis().div_ceil(1_000).max(1);
-    fields.add("retry-after", seconds.to_string().as_bytes());
+    fields.add(b"retry-after", seconds.to_string().as_bytes());
     if let Some(rate) = retry.rate {
         let policy = format!("\"default\";q={};w={}", rate.count(), rate.window_seconds());
-        fields.add("ratelimit-policy", policy.as_bytes());
-        fields.add("ratelimit", format!("\"default\";r=0;t={seconds}").as_bytes());
+        fields.add(b"ratelimit-policy", policy.as_bytes());
+        fields.add(b"ratelimit", format!("\"default\";r=0;t={seconds}").as_bytes());
     }
 }

@@ -122,8 +122,8 @@ impl Outgoing<'_> {
         out.extend_from_slice(b" HTTP/1.1\r\n");
         headers::for_upstream(self.fields, self.added(), self.forward, upstream, out);
         if self.switching() == Switching::Asked {
-            out.add("connection", b"Upgrade");
-            out.add("upgrade", b"websocket");
+            out.add(b"connection", b"Upgrade");
+            out.add(b"upgrade", b"websocket");
         }
     }
 

@@ -223,7 +223,7 @@ fn trailers(input: &[u8]) -> Result<Option<(Option<HeaderMap>, usize)>, Unframed
         Ok(httparse::Status::Complete((taken, []))) if taken == used => Ok(Some((None, used))),
         Ok(httparse::Status::Complete((taken, fields))) if taken == used => {
             let mut map = HeaderMap::with_capacity(fields.len());
-            fields.iter().for_each(|field| map.add(field.name, field.value));
+            fields.iter().for_each(|field| map.add(field.name.as_bytes(), field.value));
             Ok(Some((Some(map), used)))
         }
         _ => Err(Unframed::Malformed),

@@ -11,7 +11,7 @@ use http::Version;
 
 use super::framing::Decoder;
 use crate::bounds::CODEC_HEADERS_MAX;
-use crate::fields::{FieldList, Sink as _};
+use crate::fields::FieldList;
 
 /// Why a head cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -100,7 +100,7 @@ impl RequestHead {
         self.line.push_str(target);
         self.method_end = method.len();
         self.version = version_of(version);
-        take_fields(&mut self.fields, request.headers);
+        self.fields.take(bytes, request.headers);
         self.frame();
         Ok(())
     }
@@ -185,7 +185,7 @@ impl ResponseHead {
         };
         let version = version_of(version);
         let mut fields = FieldList::default();
-        take_fields(&mut fields, response.headers);
+        fields.take(bytes, response.headers);
         let framing = Framing::of(&fields, version).map_err(|_| Unreadable::Malformed)?;
         let persistence = persistence(&fields, version);
         // RFC 9112, section 6.3.
@@ -203,7 +203,7 @@ impl ResponseHead {
 
     /// The length that the head states, for answers whose body is left out.
     pub(crate) fn stated_length(&self) -> Option<u64> {
-        self.fields.all("content-length").next().and_then(number)
+        self.fields.all(b"content-length").next().and_then(number)
     }
 }
 
@@ -217,13 +217,6 @@ fn complete(parsed: httparse::Result<usize>, length: usize) -> Result<(), Unread
 
 const fn version_of(minor: u8) -> Version {
     if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 }
-}
-
-fn take_fields(fields: &mut FieldList, parsed: &[httparse::Header<'_>]) {
-    fields.clear();
-    for field in parsed {
-        fields.add(field.name, field.value.trim_ascii());
-    }
 }
 
 /// What a head says about its body.
@@ -241,8 +234,10 @@ impl Framing {
         let (mut length, mut coding) = (None, None);
         for (name, value) in fields.iter() {
             let (seen, twice) = match name {
-                "content-length" => (&mut length, "the head has more than one `Content-Length` header"),
-                "transfer-encoding" => (&mut coding, "the head has more than one `Transfer-Encoding` header"),
+                b"content-length" => (&mut length, "the head has more than one `Content-Length` header"),
+                b"transfer-encoding" => {
+                    (&mut coding, "the head has more than one `Transfer-Encoding` header")
+                }
                 _ => continue,
             };
             if seen.replace(value).is_some() {
@@ -270,7 +265,7 @@ fn number(text: &[u8]) -> Option<u64> {
 
 /// RFC 9112, section 9.3; HTTP/1.0 connections are always closed.
 fn persistence(fields: &FieldList, version: Version) -> Persistence {
-    let mut options = fields.all("connection").flat_map(|value| value.split(|byte| *byte == b','));
+    let mut options = fields.all(b"connection").flat_map(|value| value.split(|byte| *byte == b','));
     let closes = options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
     if closes || version == Version::HTTP_10 { Persistence::Close } else { Persistence::Keep }
 }
@@ -309,7 +304,7 @@ mod tests {
     fn a_request_is_read_in_its_parts() {
         let head = request("GET /a/b?c=d?e HTTP/1.1\r\nHOST: h\r\nX-A:  1 \t\r\n\r\n").unwrap();
         assert_eq!((head.method(), head.target()), ("GET", (None, "/a/b", Some("c=d?e"))));
-        assert_eq!(head.fields.iter().collect::<Vec<_>>(), [("host", &b"h"[..]), ("x-a", b"1")]);
+        assert_eq!(head.fields.iter().collect::<Vec<_>>(), [(&b"host"[..], &b"h"[..]), (b"x-a", b"1")]);
         assert_eq!((head.body, head.persistence), (BodyLength::None, Persistence::Keep));
     }
 

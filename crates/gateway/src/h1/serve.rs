@@ -388,7 +388,7 @@ fn write_head(out: &mut Vec<u8>, status: StatusCode, fields: &FieldList) {
 
 fn end_head(out: &mut Vec<u8>, persistence: Persistence) {
     if persistence == Persistence::Close {
-        out.add("connection", b"close");
+        out.add(b"connection", b"close");
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -483,7 +483,7 @@ fn write_end(out: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
     let Some(trailers) = trailers else { return out.extend_from_slice(LAST_CHUNK) };
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers {
-        out.add(name.as_str(), value.as_bytes());
+        out.add(name.as_str().as_bytes(), value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -18,7 +18,7 @@ use crate::view::{Credential, Grant, Key, Standing, Token, View};
 #[derive(Debug)]
 pub struct Identified<'v, 'a> {
     pub(crate) view: &'v View,
-    pub(crate) arrival: Arrival<'a>,
+    pub(crate) arrival: &'v Arrival<'a>,
     pub(crate) route: Option<(ApiIndex, usize)>,
     pub(crate) holder: Holder<'v>,
 }
@@ -47,7 +47,7 @@ pub struct Holder<'v> {
 /// # Errors
 /// `credential_missing`, `_invalid`, `_expired`, `_revoked` or `grant_ended`, knowing as much as the
 /// credential told.
-pub fn authenticate<'v, 'a>(view: &'v View, arrival: Arrival<'a>) -> Result<Identified<'v, 'a>, Refused> {
+pub fn authenticate<'v, 'a>(view: &'v View, arrival: &'v Arrival<'a>) -> Result<Identified<'v, 'a>, Refused> {
     let path = arrival.target.path();
     let route =
         view.policy.route(arrival.host, path).map(|(api, rest)| (api, path.len().saturating_sub(rest.len())));

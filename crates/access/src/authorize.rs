@@ -21,7 +21,7 @@ const SUGGESTIONS_MAX: usize = 3;
 #[derive(Debug)]
 pub struct Authorized<'v, 'a> {
     view: &'v View,
-    arrival: Arrival<'a>,
+    arrival: &'v Arrival<'a>,
     holder: Holder<'v>,
     api: ApiIndex,
     path_at: PathAt,
@@ -153,8 +153,8 @@ impl<'v, 'a> Authorized<'v, 'a> {
 
     /// The request.
     #[must_use]
-    pub const fn arrival(&self) -> &Arrival<'a> {
-        &self.arrival
+    pub const fn arrival(&self) -> &'v Arrival<'a> {
+        self.arrival
     }
 
     /// Who asks, and what they hold.
@@ -181,10 +181,10 @@ impl<'v, 'a> Authorized<'v, 'a> {
         self.path_at.within(self.arrival.target.path())
     }
 
-    /// The request, and where the path within its API begins.
+    /// Where the path within the API begins.
     #[must_use]
-    pub fn into_arrival(self) -> (Arrival<'a>, PathAt) {
-        (self.arrival, self.path_at)
+    pub const fn path_at(&self) -> PathAt {
+        self.path_at
     }
 
     /// The operation's name.

@@ -1,21 +1,33 @@
 //! SHA-256 (FIPS 180-4), for digests of credentials, chains and leaves.
 
-use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
+use arrayvec::ArrayVec;
+use aws_lc_rs::digest::{Context, Digest, SHA256, SHA256_OUTPUT_LEN, digest};
+
+/// Parts that are no longer than this together are joined first: a context of its own costs an allocation.
+const JOINED_BYTES_MAX: usize = 1024;
 
 /// The SHA-256 of the parts, one after another.
 #[must_use]
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let sum = match parts {
         [whole] => digest(&SHA256, whole),
-        parts => {
-            let mut context = Context::new(&SHA256);
-            parts.iter().for_each(|part| context.update(part));
-            context.finish()
-        }
+        parts => joined(parts).map_or_else(|| streamed(parts), |whole| digest(&SHA256, &whole)),
     };
     let mut bytes = [0; SHA256_OUTPUT_LEN];
     bytes.iter_mut().zip(sum.as_ref()).for_each(|(byte, summed)| *byte = *summed);
     bytes
+}
+
+fn streamed(parts: &[&[u8]]) -> Digest {
+    let mut context = Context::new(&SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    context.finish()
+}
+
+fn joined(parts: &[&[u8]]) -> Option<ArrayVec<u8, JOINED_BYTES_MAX>> {
+    let mut whole = ArrayVec::new();
+    let fits = parts.iter().all(|part| whole.try_extend_from_slice(part).is_ok());
+    fits.then_some(whole)
 }
 
 #[cfg(test)]
@@ -27,5 +39,10 @@ mod tests {
         let empty = sha256(&[]);
         assert_eq!(empty.first_chunk(), Some(&[0xe3, 0xb0, 0xc4, 0x42]));
         assert_eq!(sha256(&[b"ab", b"", b"c"]), sha256(&[b"abc"]));
+        for bytes in [JOINED_BYTES_MAX - 1, JOINED_BYTES_MAX, 2 * JOINED_BYTES_MAX] {
+            let whole = vec![7; bytes];
+            assert_eq!(sha256(&[&[7], &whole]), sha256(&[&whole, &[7]]), "{bytes}");
+            assert_eq!(sha256(&[&[7], &whole]), sha256(&[&vec![7; bytes + 1]]), "{bytes}");
+        }
     }
 }

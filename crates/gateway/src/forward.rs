@@ -4,7 +4,7 @@
 //! `abandoned`. Nothing here decides whether a request may pass.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(crate) async fn forward(
     brought: Brought<'_>,
 ) -> Reply {
     let Brought { fields, inbound, alarm } = brought;
-    let names = Names::new(head.id, core.node(), Some(admitted.entry.receipt()));
+    let names = Names::new(head.id, core.node(), admitted.entry.receipt());
     let answers = Answers { core, id: head.id, names: &names };
     if let Some(why) = admitted.ticket.why_cut() {
         return answers.cut(&mut admitted, why);
@@ -69,7 +69,7 @@ pub(crate) async fn forward(
     };
     let sent_at = core.clock.now();
     let sent = {
-        let sending = core.pool.send(outgoing, upload);
+        let sending = pin!(core.pool.send(outgoing, upload));
         within(&admitted.ticket, &alarm, forward.timeout, &progress, sending).await
     };
     admitted.entry.upstream_took = Some(core.clock.now().since(sent_at));
@@ -100,9 +100,8 @@ async fn within<T>(
     alarm: &Alarm,
     patience: Duration,
     progress: &Progress,
-    sending: impl Future<Output = T>,
+    mut sending: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Ended> {
-    let mut sending = pin!(sending);
     let mut uploaded = 0;
     alarm.set(patience);
     poll_fn(|cx| {
@@ -349,11 +348,11 @@ impl Relay {
         self.alarm.stop();
         let uploaded = self.entry.progress.as_ref().map_or(Uploaded::Whole, |progress| progress.end());
         let sent = self.sending.take().map_or(Sent::Whole, |sending| sending.state());
-        self.entry.complete();
+        let now = self.entry.complete();
         if let Some(lease) = self.lease.take()
             && (uploaded, sent) == (Uploaded::Whole, Sent::Whole)
         {
-            lease.give_back();
+            lease.give_back(now);
         }
     }
 }
@@ -403,7 +402,9 @@ impl Switched {
         self.entry.response_bytes = passed.down.get();
         match cut {
             Some(why) => self.entry.cut(status, why),
-            None => self.entry.complete(),
+            None => {
+                self.entry.complete();
+            }
         }
     }
 }

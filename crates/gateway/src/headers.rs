@@ -10,7 +10,7 @@ use http::header::HeaderName;
 use crate::arrival::Head;
 use crate::fields::{FieldList, Sink};
 use crate::picture::{Forward, Upstream};
-use crate::record::Admitted;
+use crate::record::{Admitted, id_text};
 use crate::trace::TraceParent;
 
 /// Whether an API is told by its host, and so may see it.
@@ -107,7 +107,7 @@ pub(crate) fn for_upstream(
 
 fn add(added: Added<'_>, upstream: &Upstream, mut add: impl FnMut(&str, &str)) {
     let Added { head, admitted, request_id, traceparent } = added;
-    let asked = admitted.arrival.host;
+    let asked = admitted.host;
     let host = if admitted.host_routed == HostRouted::Yes { asked } else { &*upstream.authority };
     add("host", host);
     add("x-forwarded-for", &head.peer.text);
@@ -116,8 +116,8 @@ fn add(added: Added<'_>, upstream: &Upstream, mut add: impl FnMut(&str, &str)) {
     add("forwarded", &joined::<384>(&[&head.peer.forwarded, ";host=\"", asked, "\";proto=http"]));
     let (kind, name) = (admitted.subject.kind().as_str(), admitted.subject.name().as_str());
     add("daypass-subject", &joined::<96>(&[kind, ":", name]));
-    if let Some(grant) = &admitted.grant {
-        add("daypass-grant", grant);
+    if let Some(grant) = admitted.grant {
+        add("daypass-grant", &id_text(grant));
     }
     add("x-request-id", request_id);
     add("traceparent", traceparent);

@@ -40,7 +40,7 @@ impl Pipeline {
     pub(crate) async fn admit<'a>(&self, head: &Head<'a>) -> Result<Admitted<'a>, Refused> {
         let picture = self.views.current(head.at)?; // one policy picture for the whole request; too stale refuses
         let arrival = arrive(head)?;
-        let identified = authenticate(&picture.view, arrival)?;
+        let identified = authenticate(&picture.view, &arrival)?;
         let authorized = authorize(identified)?;
         let counted = self.limits.take(authorized, &picture)?;
         let validated = validate(counted)?;

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::arrival::Arrival;
 use access::authorize::PathAt;
+use access::canonical::Target;
+use access::operation::Method;
 use access::policy::{ApiIndex, Route};
 use access::refused::Known;
-use access::{Clock, Reason, Refused, SubjectId, Timestamp};
+use access::{Clock, GrantId, Reason, Refused, SubjectId, Timestamp};
 use arrayvec::ArrayString;
 use journal::{Closing, Ending, OpenEntry, Receipt, Request};
 
@@ -33,26 +34,28 @@ pub(crate) struct Admitted<'a> {
     pub(crate) slot: Slot,
     pub(crate) picture: Arc<Picture>,
     pub(crate) api: ApiIndex,
-    pub(crate) arrival: Arrival<'a>,
+    pub(crate) method: Method,
+    pub(crate) host: &'a str,
+    pub(crate) target: Target<'a>,
     /// Where the path within the API begins in the canonical path.
     path_at: PathAt,
     pub(crate) host_routed: HostRouted,
     pub(crate) body_bytes_max: u64,
     pub(crate) subject: SubjectId,
-    pub(crate) grant: Option<IdText>,
+    pub(crate) grant: Option<GrantId>,
 }
 
 impl Admitted<'_> {
     /// The canonical path within the API: what was judged, and what is sent.
     pub(crate) fn path(&self) -> &str {
-        self.path_at.within(self.arrival.target.path())
+        self.path_at.within(self.target.path())
     }
 }
 
 /// Texts of ids, written where no allocation is needed.
-pub(crate) type IdText = ArrayString<64>;
+type IdText = ArrayString<64>;
 
-fn id_text(id: impl std::fmt::Display) -> IdText {
+pub(crate) fn id_text(id: impl std::fmt::Display) -> IdText {
     let mut text = IdText::new();
     // No id is longer than 40 characters, and an IPv6 address not longer than 45.
     let _ = write!(text, "{id}");
@@ -110,21 +113,21 @@ pub(crate) async fn record_intent<'a>(
         ticket.cut_now(why);
     }
     let host_routed = if matches!(api.route, Route::Host(_)) { HostRouted::Yes } else { HostRouted::No };
-    let (api, body_bytes_max) = (authorized.api_index(), body_bytes_max(&authorized));
-    let (subject, arrived) = (holder.subject.clone(), arrival.at);
-    let (arrival, path_at) = authorized.into_arrival();
     Ok(Admitted {
-        entry: Entry::new(open, arrived, forward.kept.clone(), pipeline.clock.clone()),
+        entry: Entry::new(open, arrival.at, forward.kept.clone(), pipeline.clock.clone()),
         ticket,
         slot,
         picture: picture.clone(),
-        api,
-        arrival,
-        path_at,
+        api: authorized.api_index(),
+        method: arrival.method,
+        host: arrival.host,
+        // Borrowed, unless it was respelled.
+        target: arrival.target.clone(),
+        path_at: authorized.path_at(),
         host_routed,
-        body_bytes_max,
-        subject,
-        grant,
+        body_bytes_max: body_bytes_max(&authorized),
+        subject: holder.subject.clone(),
+        grant: holder.grant.map(|grant| grant.id),
     })
 }
 
@@ -202,7 +205,6 @@ pub(crate) struct Entry {
     arrived: Timestamp,
     kept: Arc<Kept>,
     clock: Arc<dyn Clock>,
-    receipt: Receipt,
     /// Where it was sent.
     pub(crate) upstream: Option<Arc<str>>,
     /// What the upstream answered.
@@ -218,7 +220,6 @@ pub(crate) struct Entry {
 impl Entry {
     fn new(open: OpenEntry, arrived: Timestamp, kept: Arc<Kept>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            receipt: open.receipt(),
             open: Some(open),
             arrived,
             kept,
@@ -231,43 +232,40 @@ impl Entry {
         }
     }
 
-    /// Where the intent stands in the journal.
-    pub(crate) const fn receipt(&self) -> Receipt {
-        self.receipt
+    /// Where the intent stands in the journal, while the entry is open.
+    pub(crate) fn receipt(&self) -> Option<Receipt> {
+        self.open.as_ref().map(OpenEntry::receipt)
     }
 
-    /// The answer was handed over whole.
-    pub(crate) fn complete(&mut self) {
-        let status = self.upstream_status;
+    /// The answer was handed over whole, at the instant returned.
+    pub(crate) fn complete(&mut self) -> Timestamp {
+        let (status, now) = (self.upstream_status, self.clock.now());
         if self.open.is_some() {
-            self.kept.meter.answered(status.unwrap_or(0), self.took());
+            self.kept.meter.answered(status.unwrap_or(0), now.since(self.arrived));
         }
-        self.close(status, Ending::Completed, None);
+        self.close(status, Ending::Completed, None, now);
+        now
     }
 
     /// No answer of the upstream's could be given, or not to its end.
     pub(crate) fn fail(&mut self, status: Option<u16>, reason: Reason) {
-        self.count(reason);
-        self.close(status, Ending::Failed, Some(reason.code()));
+        self.end(status, Ending::Failed, reason);
     }
 
     /// The access ended while the exchange was under way.
     pub(crate) fn cut(&mut self, status: Option<u16>, reason: Reason) {
-        self.count(reason);
-        self.close(status, Ending::Cut, Some(reason.code()));
+        self.end(status, Ending::Cut, reason);
     }
 
-    fn count(&self, reason: Reason) {
+    fn end(&mut self, status: Option<u16>, ending: Ending, reason: Reason) {
+        let now = self.clock.now();
         if self.open.is_some() {
-            self.kept.meter.refused(reason, self.took());
+            self.kept.meter.refused(reason, now.since(self.arrived));
         }
+        self.close(status, ending, Some(reason.code()), now);
     }
 
-    fn took(&self) -> Duration {
-        self.clock.now().since(self.arrived)
-    }
-
-    fn close(&mut self, status: Option<u16>, outcome: Ending, reason: Option<&str>) {
+    fn close(&mut self, status: Option<u16>, outcome: Ending, reason: Option<&str>, at: Timestamp) {
         let Some(open) = self.open.take() else { return };
         open.close(&Closing {
             status,
@@ -278,13 +276,16 @@ impl Entry {
             response_bytes: self.response_bytes,
             outcome,
             reason,
-            at: self.clock.now(),
+            at,
         });
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.close(self.upstream_status, Ending::Abandoned, None);
+        if self.open.is_some() {
+            let now = self.clock.now();
+            self.close(self.upstream_status, Ending::Abandoned, None, now);
+        }
     }
 }

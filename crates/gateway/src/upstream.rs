@@ -73,8 +73,8 @@ impl Lease {
         &self.wire
     }
 
-    /// Gives the connection back for the next request, if it can carry one.
-    pub(crate) fn give_back(self) {
+    /// Gives the connection back at `now` for the next request, if it can carry one.
+    pub(crate) fn give_back(self, now: Timestamp) {
         let Self { pool, authority, wire, persistence } = self;
         if persistence == Persistence::Close || !wire.is_body_read() {
             return;
@@ -83,7 +83,7 @@ impl Lease {
         let mut idle = pool.idle.borrow_mut();
         let line = idle.entry(authority).or_default();
         if line.len() < UPSTREAM_IDLE_MAX {
-            line.push_back((wire, pool.clock.now()));
+            line.push_back((wire, now));
         }
     }
 }
@@ -115,10 +115,9 @@ impl Outgoing<'_> {
 
     /// Writes the head but for the fields of framing.
     fn write(&self, upstream: &Upstream, out: &mut Vec<u8>) {
-        let arrival = &self.admitted.arrival;
-        out.extend_from_slice(arrival.method.as_str().as_bytes());
+        out.extend_from_slice(self.admitted.method.as_str().as_bytes());
         out.push(b' ');
-        headers::write_target(upstream, self.admitted.path(), arrival.target.query(), out);
+        headers::write_target(upstream, self.admitted.path(), self.admitted.target.query(), out);
         out.extend_from_slice(b" HTTP/1.1\r\n");
         headers::for_upstream(self.fields, self.added(), self.forward, upstream, out);
         if self.switching() == Switching::Asked {
@@ -129,7 +128,7 @@ impl Outgoing<'_> {
 
     /// Whether the request says that it has no body: methods that give one a meaning do.
     const fn states_length(&self) -> StatesLength {
-        match self.admitted.arrival.method {
+        match self.admitted.method {
             Method::Post | Method::Put | Method::Patch => StatesLength::Always,
             Method::Get | Method::Head | Method::Options | Method::Delete => StatesLength::OfBodies,
         }
@@ -137,15 +136,14 @@ impl Outgoing<'_> {
 
     /// The same for an upstream that speaks HTTP/2; `None` if it cannot be written down.
     fn to_http2(self, upstream: &Upstream, upload: Upload) -> Result<Request<Upload>, Upload> {
-        let arrival = &self.admitted.arrival;
         let mut target = Vec::new();
-        headers::write_target(upstream, self.admitted.path(), arrival.target.query(), &mut target);
+        headers::write_target(upstream, self.admitted.path(), self.admitted.target.query(), &mut target);
         let uri = http::Uri::builder()
             .scheme("http")
             .authority(&*upstream.authority)
             .path_and_query(target)
             .build();
-        let method = http::Method::from_bytes(arrival.method.as_str().as_bytes());
+        let method = http::Method::from_bytes(self.admitted.method.as_str().as_bytes());
         let (Ok(uri), Ok(method)) = (uri, method) else { return Err(upload) };
         let mut fields = HeaderMap::new();
         headers::for_upstream(self.fields, self.added(), self.forward, upstream, &mut fields);

@@ -134,6 +134,6 @@ pub(crate) fn ask(
         shown: Shown::Bearer(credential),
         body: BodyLength::None,
     };
-    let authorized = authorize(authenticate(view, arrival)?)?;
+    let authorized = authorize(authenticate(view, &arrival)?)?;
     Ok(authorized.rule().to_string())
 }

@@ -5,7 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -139,7 +139,8 @@ impl Connection<'_> {
             BodyLength::Known(_) | BodyLength::Unknown => Inbound::Http1(self.wire.clone()),
         };
         let brought = Brought { fields: &request.fields, inbound, alarm: self.alarm.clone() };
-        let Some(reply) = self.unless_gone(self.core.answer(&head, brought)).await else {
+        let answering = pin!(self.core.answer(&head, brought));
+        let Some(reply) = self.unless_gone(answering).await else {
             return Next::Drop;
         };
         match reply {
@@ -155,8 +156,7 @@ impl Connection<'_> {
     }
 
     /// Waits for an answer, unless the client leaves first. While its body is read, reading finds that out.
-    async fn unless_gone<T>(&self, answering: impl Future<Output = T>) -> Option<T> {
-        let mut answering = pin!(answering);
+    async fn unless_gone<T>(&self, mut answering: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         poll_fn(|cx| {
             if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
                 return Poll::Ready(Some(answer));

@@ -10,7 +10,7 @@ pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 pub const HEADERS_MAX: usize = 100;
 /// What the HTTP/1.1 codec reads of a head before it gives up by itself: above [`HEAD_BYTES_MAX`], so that the answer
 /// is ours and is recorded with what the head said.
-pub const CODEC_HEAD_BYTES_MAX: usize = 128 * 1024;
+pub const CODEC_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The most header fields the HTTP/1.1 codec tells apart, of a request or of an answer.
 pub const CODEC_HEADERS_MAX: usize = 256;
 /// The longest line of a chunk's size and extensions, in bytes: beyond it the body is malformed.
@@ -19,8 +19,10 @@ pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// See [`TRAILER_BYTES_MAX`].
 pub const TRAILERS_MAX: usize = 32;
-/// What is read of a connection at first; a head may make it more, a body does not.
+/// What is read of a connection at first.
 pub const INBOX_BYTES: usize = 8 * 1024;
+/// The most bytes that are read of a body in one go, and wait to be passed on.
+pub const BODY_INBOX_BYTES_MAX: usize = 64 * 1024;
 /// The most bytes that wait to be written to one connection: beyond it nothing more is read for it.
 pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
 /// The most body bytes moved in one piece.

@@ -88,6 +88,7 @@ struct Connection<'c> {
 impl Connection<'_> {
     /// Waits for the next head: for `patience` until it begins, then for [`HEAD_TIME_MAX`].
     async fn read_head(&self, head: &mut RequestHead, patience: std::time::Duration) -> Result<(), NoHead> {
+        self.wire.shrink();
         let mut reading = Reading { scan: Scan::default(), empty_lines: 0 };
         let mut began = !self.wire.inbox().is_empty();
         self.alarm.set(if began { HEAD_TIME_MAX } else { patience });
@@ -251,7 +252,6 @@ impl Connection<'_> {
             Err(Unpassed::Gone) => return Next::Drop,
         }
         if persistence == Persistence::Keep && self.wire.is_body_read() {
-            self.wire.shrink();
             return Next::Read;
         }
         Next::Linger

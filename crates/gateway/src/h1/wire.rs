@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::framing::{Decoded, Decoder, Unframed};
-use crate::bounds::{INBOX_BYTES, KEPT_BUFFER_BYTES_MAX, PIECE_BYTES_MAX};
+use crate::bounds::{BODY_INBOX_BYTES_MAX, INBOX_BYTES, KEPT_BUFFER_BYTES_MAX, PIECE_BYTES_MAX};
 use http::HeaderMap;
 
 /// One connection.
@@ -118,7 +118,8 @@ impl Wire {
         };
         let mut buffer = ReadBuf::new(room);
         ready!(Pin::new(&mut *self.io.borrow_mut()).poll_read(cx, &mut buffer))?;
-        let read = buffer.filled().len();
+        let (read, left) = (buffer.filled().len(), buffer.remaining());
+        inbox.was_filled = left == 0;
         inbox.end = inbox.end.saturating_add(read);
         Poll::Ready(Ok(read))
     }
@@ -128,16 +129,7 @@ impl Wire {
     /// # Errors
     /// Of the connection.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut outbox = self.outbox.borrow_mut();
-        while outbox.unsent() > 0 {
-            let written = ready!(Pin::new(&mut *self.io.borrow_mut()).poll_write(cx, outbox.rest()))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            outbox.sent = outbox.sent.saturating_add(written);
-        }
-        outbox.reset();
-        Poll::Ready(Ok(()))
+        self.outbox.borrow_mut().poll_flush(&self.io, cx)
     }
 
     /// Says that nothing more will be written.
@@ -166,12 +158,8 @@ impl Wire {
                 Decoded::Used(1..) => return Poll::Ready(Ok(Piece::Data)),
                 Decoded::Used(0) => {}
             }
-            if self.expects_continue.take() {
-                self.outbox().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-                // What does not go out at once goes with whatever is written next.
-                let _ = self.poll_flush(cx);
-            }
-            match ready!(self.poll_read(cx, INBOX_BYTES)) {
+            self.ask_to_continue(cx);
+            match ready!(self.poll_read(cx, BODY_INBOX_BYTES_MAX)) {
                 Ok(0) => {
                     self.decoder.borrow_mut().close()?;
                     return Poll::Ready(Ok(Piece::End(None)));
@@ -181,6 +169,17 @@ impl Wire {
                 Ok(_) => {}
             }
         }
+    }
+
+    /// Lets a client that waits for it send its body.
+    fn ask_to_continue(&self, cx: &mut Context<'_>) {
+        // Whoever has the outbox writes an answer, and writes out all of it.
+        let Ok(mut outbox) = self.outbox.try_borrow_mut() else { return };
+        if self.expects_continue.take() {
+            outbox.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        // A connection that cannot be written to is found out by whoever answers.
+        let _ = outbox.poll_flush(&self.io, cx);
     }
 
     /// Whether the other side said or ended something while it had nothing to say: checked before a kept
@@ -218,6 +217,8 @@ struct Inbox {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// Whether the last read left no room: then there is more, and a longer buffer saves calls.
+    was_filled: bool,
 }
 
 impl Inbox {
@@ -249,7 +250,7 @@ impl Inbox {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.len());
         }
-        if self.end == self.buffer.len() {
+        if self.end == self.buffer.len() || (self.was_filled && self.buffer.len() < most) {
             let longer = self.buffer.len().saturating_mul(2).clamp(INBOX_BYTES, most.max(INBOX_BYTES));
             self.buffer.resize(longer, 0);
         }
@@ -277,6 +278,18 @@ impl Outbox {
 
     fn unsent(&self) -> usize {
         self.bytes.len().saturating_sub(self.sent)
+    }
+
+    fn poll_flush(&mut self, io: &RefCell<TcpStream>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.unsent() > 0 {
+            let written = ready!(Pin::new(&mut *io.borrow_mut()).poll_write(cx, self.rest()))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent = self.sent.saturating_add(written);
+        }
+        self.reset();
+        Poll::Ready(Ok(()))
     }
 
     fn reset(&mut self) {

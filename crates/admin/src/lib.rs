@@ -17,6 +17,7 @@ pub mod grants;
 pub mod handles;
 pub mod json;
 pub mod live;
+pub mod near;
 pub mod page;
 pub mod problem;
 pub mod revoke;
@@ -29,6 +30,7 @@ pub mod stall;
 mod catalog;
 mod explain;
 mod health;
+mod known;
 mod services;
 
 pub use console::Console;

@@ -87,7 +87,7 @@ pub enum Verb {
     /// List the roles and what they allow
     #[command(after_help = examples::ROLES)]
     Roles,
-    /// List grants
+    /// List the grants that I may see: my own, or everybody's to administrators and auditors
     #[command(after_help = examples::GRANTS)]
     Grants(Grants),
     /// Give somebody a role for a time
@@ -169,9 +169,9 @@ pub struct Apis {
 /// `daypass grants`
 #[derive(Debug, Args)]
 pub struct Grants {
-    /// Also those that have ended, and everybody's for administrators and auditors
-    #[arg(long)]
-    pub all: bool,
+    /// Only this person's
+    #[arg(long, value_name = "USER")]
+    pub user: Option<SubjectId>,
 }
 
 /// `daypass grant`

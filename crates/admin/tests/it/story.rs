@@ -241,7 +241,7 @@ fn a_grant_becomes_a_token_and_ends_with_a_receipt() {
         alice GET /api/v1/whoami
         dora POST /api/v1/revocations {"user":"alice","reason":"left the team"}
         alice GET /api/v1/grants
-        carol GET /api/v1/grants?all=true
+        carol GET /api/v1/grants
         carol GET /api/v1/audit/changes?order=oldest
         "#,
         &expect![[r#"
@@ -257,7 +257,7 @@ fn a_grant_becomes_a_token_and_ends_with_a_receipt() {
                 200 {"revision":6,"grants":["grant_1"],"tokens":["token_1"],"keys":[],"nodes":[{"node":"n1","acknowledged_ms":1}],"streams":{"websocket":0,"sse":1,"grpc":0,"transfer":0},"slowest_ms":1,"leaf":6}
             alice GET /api/v1/grants
                 401 {"type":"urn:daypass:problem:unauthenticated","title":"Not signed in","status":401,"detail":"this session has ended","code":"unauthenticated","next":"an administrator makes a session on the server's machine: `daypass admin session USER`; set it as DAYPASS_SESSION"}
-            carol GET /api/v1/grants?all=true
+            carol GET /api/v1/grants
                 200 [{"grant":"grant_1","role":"orders-viewer","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"local:root","reason":"slow orders","incident":"INC-7","state":"revoked"}]
             carol GET /api/v1/audit/changes?order=oldest
                 200 {"revision":1,"time":"2026-11-22T03:00:00.000000Z","actor":"local:daypass","kind":"adopt_policy","subject":null,"grant_id":null,"incident":null,"detail":"{\"administrators\":[\"user:dora\"],\"apis\":[\"orders\"],\"auditors\":[\"user:carol\"],\"roles\":[\"orders-refunder\",\"orders-viewer\"],\"sha256\":\"61e2cd8efdd5fcd905959f209be809c9cfe79877be934ebb3c492f336a5e7d89\",\"users\":4}"}
@@ -318,6 +318,7 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
         dora POST /api/v1/grants {"role":"orders-viewer","to":"dora","for":"1h","reason":"me"}
         dora POST /api/v1/grants {"role":"orders-vewer","to":"alice","for":"1h","reason":"slow orders"}
         dora POST /api/v1/grants {"role":"orders-viewer","to":"erin","for":"1h","reason":"slow orders"}
+        dora POST /api/v1/grants {"role":"orders-viewer","to":"alcie","for":"1h","reason":"slow orders"}
         dora POST /api/v1/grants {"role":"orders-viewer","to":"service:ci","for":"1h","reason":"slow orders"}
         dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"31d","reason":"slow orders"}
         dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"1h","reason":""}
@@ -328,9 +329,10 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
         alice POST /api/v1/tokens {}
         bob POST /api/v1/tokens {"grant":"grant_1"}
         bob POST /api/v1/revocations {"grant":"grant_1","reason":"envy"}
-        bob GET /api/v1/grants?all=true
+        bob GET /api/v1/grants?user=alice
         alice POST /api/v1/revocations {"grant":"grant_1","reason":"done"}
         later 2h
+        alice POST /api/v1/tokens {"grant":"grant_1"}
         alice GET /api/v1/grants
         alice POST /api/v1/revocations {"grant":"grant_1","role":"orders-viewer","reason":"both"}
         "#,
@@ -338,9 +340,11 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
             dora POST /api/v1/grants {"role":"orders-viewer","to":"dora","for":"1h","reason":"me"}
                 403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"nobody gives a grant to themselves: ask another administrator","code":"not_allowed"}
             dora POST /api/v1/grants {"role":"orders-vewer","to":"alice","for":"1h","reason":"slow orders"}
-                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no role `orders-vewer`","code":"not_found","next":"`daypass roles` lists them"}
+                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no role `orders-vewer`","code":"not_found","next":"did you mean `orders-viewer`? `daypass roles` lists them"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"erin","for":"1h","reason":"slow orders"}
-                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no user `erin`","code":"not_found"}
+                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no user `erin`","code":"not_found","next":"name `alice`, `bob`, `carol` or `dora`; others are added under `identity: users:` in the configuration, as `erin: {}`, and by a reload"}
+            dora POST /api/v1/grants {"role":"orders-viewer","to":"alcie","for":"1h","reason":"slow orders"}
+                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no user `alcie`","code":"not_found","next":"did you mean `alice`?"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"service:ci","for":"1h","reason":"slow orders"}
                 400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"`service:ci` is no user: name a person, like `alice`","code":"invalid"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"31d","reason":"slow orders"}
@@ -350,25 +354,76 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"soon","reason":"slow orders"}
                 400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"for: `soon` is not a duration: write a whole number and a unit, like `30s`, `10m`, `2h` or `7d`","code":"invalid"}
             alice POST /api/v1/tokens {}
-                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"you hold no grant in force","code":"not_allowed"}
+                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"you hold no grant in force","code":"not_allowed","next":"ask an administrator to run `daypass grant ROLE --to alice --for 1h --reason 'WHY'`; `daypass roles` lists the roles"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"1h","reason":"slow orders"}
                 201 {"grant":"grant_1","role":"orders-viewer","subject":"user:alice","until":"2026-11-22T04:00:00.000000Z"}
             dora POST /api/v1/grants {"role":"orders-refunder","to":"alice","for":"1h","reason":"slow orders"}
                 201 {"grant":"grant_2","role":"orders-refunder","subject":"user:alice","until":"2026-11-22T04:00:00.000000Z"}
             alice POST /api/v1/tokens {}
-                409 {"type":"urn:daypass:problem:ambiguous","title":"Ambiguous","status":409,"detail":"you hold several grants in force, name one of them: `grant_1`, `grant_2`","code":"ambiguous","next":"`daypass grants` tells them apart"}
+                409 {"type":"urn:daypass:problem:ambiguous","title":"Ambiguous","status":409,"detail":"you hold several grants in force, name one of them: `grant_2`, `grant_1`","code":"ambiguous","next":"`daypass grants` tells them apart"}
             bob POST /api/v1/tokens {"grant":"grant_1"}
-                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grant `grant_1` is not yours","code":"not_allowed"}
+                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grant `grant_1` is not yours","code":"not_allowed","next":"`daypass grants` lists those that you hold"}
             bob POST /api/v1/revocations {"grant":"grant_1","reason":"envy"}
                 403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"only administrators revoke what is not their own","code":"not_allowed"}
-            bob GET /api/v1/grants?all=true
-                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"everybody's grants are for auditors and administrators","code":"not_allowed","next":"leave out `all` to see your own"}
+            bob GET /api/v1/grants?user=alice
+                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grants of others are for auditors and administrators","code":"not_allowed","next":"leave out `user` to see your own"}
             alice POST /api/v1/revocations {"grant":"grant_1","reason":"done"}
                 200 {"revision":7,"grants":["grant_1"],"tokens":[],"keys":[],"nodes":[{"node":"n1","acknowledged_ms":1}],"streams":{"websocket":0,"sse":1,"grpc":0,"transfer":0},"slowest_ms":1,"leaf":7}
+            alice POST /api/v1/tokens {"grant":"grant_1"}
+                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grant `grant_1` has ended","code":"not_allowed","next":"ask an administrator to run `daypass grant orders-viewer --to alice --for 1h --reason 'WHY'`"}
             alice GET /api/v1/grants
-                200 [{"grant":"grant_1","role":"orders-viewer","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"revoked"},{"grant":"grant_2","role":"orders-refunder","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"expired"}]
+                200 [{"grant":"grant_2","role":"orders-refunder","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"expired"},{"grant":"grant_1","role":"orders-viewer","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"revoked"}]
             alice POST /api/v1/revocations {"grant":"grant_1","role":"orders-viewer","reason":"both"}
                 400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"name exactly one of `grant`, `token`, `key`, `user`, `role`, `api`, `incident` or `all: true`","code":"invalid"}
+        "#]],
+    );
+}
+
+#[test]
+fn who_administers_or_audits_sees_everybodys_grants_and_others_their_own() {
+    check(
+        r#"
+        socket POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"1h","reason":"slow orders"}
+        dora POST /api/v1/grants {"role":"orders-viewer","to":"bob","for":"1h","reason":"slow orders"}
+        bob GET /api/v1/grants
+        bob GET /api/v1/grants?user=bob
+        bob GET /api/v1/grants?user=alice
+        bob GET /api/v1/grants?user=nobody
+        carol GET /api/v1/grants
+        dora GET /api/v1/grants
+        socket GET /api/v1/grants
+        socket GET /api/v1/grants?user=user:bob
+        socket GET /api/v1/grants?user=dora
+        socket GET /api/v1/grants?user=bbo
+        socket GET /api/v1/grants?user=nobody
+        "#,
+        &expect![[r#"
+            socket POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"1h","reason":"slow orders"}
+                201 {"grant":"grant_1","role":"orders-viewer","subject":"user:alice","until":"2026-11-22T04:00:00.000000Z"}
+            dora POST /api/v1/grants {"role":"orders-viewer","to":"bob","for":"1h","reason":"slow orders"}
+                201 {"grant":"grant_2","role":"orders-viewer","subject":"user:bob","until":"2026-11-22T04:00:00.000000Z"}
+            bob GET /api/v1/grants
+                200 [{"grant":"grant_2","role":"orders-viewer","subject":"user:bob","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"active"}]
+            bob GET /api/v1/grants?user=bob
+                200 [{"grant":"grant_2","role":"orders-viewer","subject":"user:bob","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"active"}]
+            bob GET /api/v1/grants?user=alice
+                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grants of others are for auditors and administrators","code":"not_allowed","next":"leave out `user` to see your own"}
+            bob GET /api/v1/grants?user=nobody
+                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grants of others are for auditors and administrators","code":"not_allowed","next":"leave out `user` to see your own"}
+            carol GET /api/v1/grants
+                200 [{"grant":"grant_2","role":"orders-viewer","subject":"user:bob","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"active"},{"grant":"grant_1","role":"orders-viewer","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"local:root","reason":"slow orders","incident":null,"state":"active"}]
+            dora GET /api/v1/grants
+                200 [{"grant":"grant_2","role":"orders-viewer","subject":"user:bob","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"active"},{"grant":"grant_1","role":"orders-viewer","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"local:root","reason":"slow orders","incident":null,"state":"active"}]
+            socket GET /api/v1/grants
+                200 [{"grant":"grant_2","role":"orders-viewer","subject":"user:bob","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"active"},{"grant":"grant_1","role":"orders-viewer","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"local:root","reason":"slow orders","incident":null,"state":"active"}]
+            socket GET /api/v1/grants?user=user:bob
+                200 [{"grant":"grant_2","role":"orders-viewer","subject":"user:bob","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"active"}]
+            socket GET /api/v1/grants?user=dora
+                200 []
+            socket GET /api/v1/grants?user=bbo
+                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no user `bbo`","code":"not_found","next":"name `alice`, `bob`, `carol` or `dora`; others are added under `identity: users:` in the configuration, as `bbo: {}`, and by a reload"}
+            socket GET /api/v1/grants?user=nobody
+                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no user `nobody`","code":"not_found","next":"name `alice`, `bob`, `carol` or `dora`; others are added under `identity: users:` in the configuration, as `nobody: {}`, and by a reload"}
         "#]],
     );
 }

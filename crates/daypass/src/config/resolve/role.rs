@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use access::RoleName;
 use access::policy::{Api, Compiled, Policy, PolicyError, Route, RuleList};
 use access::role::{Role, Rule, Scope};
+use admin::near::{listed, nearest};
 
 use super::super::api::{self as written};
 use super::super::finding::FINDINGS_MAX;
 use super::super::place::{Named, Place, Placed};
-use super::super::read::{listed, nearest};
 use super::super::text::RuleText;
 use super::Resolver;
 use super::api::ApiMarks;

@@ -5,8 +5,9 @@
 
 use access::id::Name;
 use access::view::{Credential, View};
-use access::{RoleName, SubjectId, SubjectKind};
+use access::{GrantId, Reason, RoleName, SubjectId, SubjectKind};
 
+use crate::json::parse;
 use crate::near::{listed, nearest};
 use crate::problem::{Code, Problem};
 
@@ -18,13 +19,70 @@ pub(crate) fn knows_subject(view: &View, name: &str, kind: Option<SubjectKind>) 
         users.keys().any(|user| user.as_str() == name)
             || view.grants.values().any(|grant| grant.subject.name().as_str() == name)
     };
-    let service = || {
-        view.credentials.values().any(|credential| match &**credential {
-            Credential::Key(key) => key.service.as_str() == name,
-            Credential::Token(_) | Credential::Session(_) => false,
-        })
-    };
+    let service = || services(view).any(|service| service.as_str() == name);
     (is(SubjectKind::User) && user()) || (is(SubjectKind::Service) && service())
+}
+
+/// The services that have a key, or recently had one.
+fn services(view: &View) -> impl Iterator<Item = &Name> {
+    view.credentials.values().filter_map(|credential| match &**credential {
+        Credential::Key(key) => Some(&key.service),
+        Credential::Token(_) | Credential::Session(_) => None,
+    })
+}
+
+/// Whether a text can name somebody: `alice`, `user:alice`, `service:ci`.
+pub(crate) fn check_subject(text: &str) -> Result<SubjectId, Problem> {
+    parse(text).map_err(|problem: Problem| {
+        problem.next("write a name, like `alice`, or one with its kind, like `service:ci`")
+    })
+}
+
+/// Whether a text is a reason code.
+pub(crate) fn check_reason(text: &str) -> Result<(), Problem> {
+    let codes = || Reason::ALL.iter().map(|reason| reason.code());
+    if codes().any(|code| code == text) {
+        return Ok(());
+    }
+    Err(Problem::invalid(format!("`{text}` is not a reason code")).next(match nearest(text, codes()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the codes are {}", listed(codes())),
+    }))
+}
+
+/// Whether a text is the id of a grant.
+pub(crate) fn check_grant(text: &str) -> Result<GrantId, Problem> {
+    parse(text).map_err(|problem: Problem| problem.next("`daypass grants` lists grants with their ids"))
+}
+
+/// What a search is answered that asks for somebody or an API nothing is known of, and finds nothing: a slip
+/// must not look like a clean record. Rows of whom the configuration has forgotten are found as ever.
+pub(crate) fn stranger(view: &View, user: Option<&str>, api: Option<&str>) -> Option<Problem> {
+    let known_api = |api: &str| view.policy.policy().apis.iter().any(|known| known.name.as_str() == api);
+    if let Some(api) = api.filter(|api| !known_api(api)) {
+        let detail = format!("no request matches, and no API named `{api}` is known");
+        return Some(Problem::new(Code::NotFound, detail).next(advice_on_api(view, api)));
+    }
+    let user = user?;
+    let (kind, name) = match check_subject(user) {
+        Ok(subject) if user.contains(':') => (Some(subject.kind()), subject.name().to_string()),
+        _ => (None, user.to_owned()),
+    };
+    if knows_subject(view, &name, kind) {
+        return None;
+    }
+    let detail = format!("no request matches, and nobody named `{user}` is known");
+    Some(Problem::new(Code::NotFound, detail).next(advice_on_subject(view, &name)))
+}
+
+/// What to do about somebody who is neither a user nor a service.
+fn advice_on_subject(view: &View, name: &str) -> String {
+    let users = || view.policy.policy().users.keys().map(Name::as_str);
+    match nearest(name, users().chain(services(view).map(Name::as_str))) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if users().next().is_none() => "`daypass service list` lists the services".to_owned(),
+        None => format!("the users are {}; `daypass service list` lists the services", listed(users())),
+    }
 }
 
 /// There is nobody of this name whose grants could be listed.

@@ -9,7 +9,7 @@
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
-use access::{RequestId, Timestamp};
+use access::Timestamp;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -173,7 +173,7 @@ pub(crate) async fn explain(
     caller: Caller,
     Place(id): Place,
 ) -> Result<Json<Explanation>, Problem> {
-    let wanted: RequestId = parse(&id)?;
+    let wanted = known::check_request(&id)?;
     let slot = slot(&app)?;
     note(&app, &caller, "explain_request", &Looked { id: &id }).await?;
     let directory = app.handles.journal.directory().to_owned();

@@ -5,7 +5,7 @@
 
 use access::id::Name;
 use access::view::{Credential, View};
-use access::{GrantId, Reason, RoleName, SubjectId, SubjectKind};
+use access::{GrantId, Reason, RequestId, RoleName, SubjectId, SubjectKind};
 
 use crate::json::parse;
 use crate::near::{listed, nearest};
@@ -53,6 +53,14 @@ pub(crate) fn check_reason(text: &str) -> Result<(), Problem> {
 /// Whether a text is the id of a grant.
 pub(crate) fn check_grant(text: &str) -> Result<GrantId, Problem> {
     parse(text).map_err(|problem: Problem| problem.next("`daypass grants` lists grants with their ids"))
+}
+
+/// Whether a text is the id of a request.
+pub(crate) fn check_request(text: &str) -> Result<RequestId, Problem> {
+    text.parse().map_err(|_| {
+        Problem::invalid(format!("`{text}` is no request's id, which is a UUID"))
+            .next("it is the `X-Request-Id` of its answer; `daypass audit search` lists them")
+    })
 }
 
 /// What a search is answered that asks for somebody or an API nothing is known of, and finds nothing: a slip

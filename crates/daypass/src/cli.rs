@@ -358,8 +358,14 @@ pub struct AuditSearch {
 #[derive(Debug, Args)]
 pub struct Explain {
     /// The request's id: X-Request-Id of its answer, `id` in the journal
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = request_id)]
     pub id: RequestId,
+}
+
+fn request_id(text: &str) -> Result<RequestId, &'static str> {
+    text.parse().map_err(|_| {
+        "a request's id is a UUID, the `X-Request-Id` of its answer; `daypass audit search` lists them as ID"
+    })
 }
 
 /// `daypass admin …`

@@ -2,6 +2,7 @@
 //!
 //! SIGHUP loads the file again, whole or not at all. SIGTERM or SIGINT drains; a second one quits at once.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::config::{self, Config, Environment, Loaded, Settings};
 use crate::node::bridge::{Plan, Plans};
 use crate::node::clock::{SystemClock, SystemEntropy};
 use crate::node::run::JournalParts;
-use crate::node::{Node, Parts};
+use crate::node::{Node, Parts, StartError};
 
 /// How long requests that are open may take to end once draining began.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
@@ -41,7 +42,7 @@ async fn run(path: PathBuf, environment: Environment, loaded: Loaded) -> anyhow:
         tracing::warn!("{warnings}");
     }
     let fixed = Fixed::of(&loaded.settings);
-    let node = Node::start(parts(loaded.settings)?).await?;
+    let node = Node::start(parts(loaded.settings)?).await.map_err(|error| with_advice(error, &path))?;
     announce(&node);
     while let Asked::Reload = signals.next().await {
         reload(&node, &path, &environment, &fixed).await;
@@ -54,6 +55,26 @@ async fn run(path: PathBuf, environment: Environment, loaded: Loaded) -> anyhow:
         }
         () = signals.stop_again() => anyhow::bail!("stopped without draining"),
     }
+}
+
+/// Where an address cannot be listened on, the setting to change; who has it cannot be known from here.
+fn with_advice(error: StartError, path: &Path) -> anyhow::Error {
+    let (key, kind) = match &error {
+        StartError::Gateway(gateway::StartError::Bind { source, .. }) => ("listen.proxy", source.kind()),
+        // The place may also be the socket's.
+        StartError::Console { place, source } if place.parse::<SocketAddr>().is_ok() => {
+            ("listen.console", source.kind())
+        }
+        _ => return error.into(),
+    };
+    let (cause, free) = match kind {
+        std::io::ErrorKind::AddrInUse => ("another process listens there", "stop it, or "),
+        std::io::ErrorKind::AddrNotAvailable => ("this machine does not have the address", ""),
+        std::io::ErrorKind::PermissionDenied => ("this user may not listen there", ""),
+        _ => return error.into(),
+    };
+    let says = anyhow::Error::new(error);
+    anyhow::anyhow!("{says:#}\nnext: {cause}: {free}change `{key}` in `{}`", path.display())
 }
 
 fn announce(node: &Node) {
@@ -111,8 +132,8 @@ impl Signals {
 /// The settings that a running node cannot change.
 #[derive(Debug, PartialEq, Eq)]
 struct Fixed {
-    proxy: std::net::SocketAddr,
-    console: std::net::SocketAddr,
+    proxy: SocketAddr,
+    console: SocketAddr,
     data: PathBuf,
     durability: config::Durability,
 }

@@ -2,6 +2,8 @@
 //! after every test that sends traffic.
 
 #[cfg(test)]
+mod advice;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod asking;

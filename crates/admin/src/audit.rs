@@ -186,7 +186,7 @@ pub(crate) async fn explain(
         Problem::new(Code::NotFound, "the journal has no request of this id that you may see")
             .next("`daypass audit search` lists requests with their ids")
     })?;
-    Ok(Json(explanation(row, &app.view())))
+    Ok(Json(explanation(row, &app.handles.keeper.state())))
 }
 
 /// Whether a row is the caller's own, or theirs to read.

@@ -7,7 +7,7 @@ use super::cli::daypass;
 
 #[test]
 fn the_journal_is_searched_in_the_form_asked_for() {
-    let rows = "{\"id\":\"i1\",\"time\":1795316400000000,\"decision\":\"allow\",\"status\":200,\"subject\":\"alice\",\"method\":\"GET\",\"path\":\"/v1/\\u001b[2J\",\"operation\":\"getOrder\",\"reason\":null}\n{\"id\":\"i2\"}\n";
+    let rows = "{\"id\":\"i1\",\"time\":1795316400000000,\"decision\":\"allow\",\"status\":200,\"subject\":\"alice\",\"api\":\"orders\",\"method\":\"GET\",\"path\":\"/v1/\\u001b[2J\",\"operation\":\"getOrder\",\"reason\":null}\n{\"id\":\"i2\"}\n";
     check(
         &["audit", "search", "--user", "alice", "--path", "/a b"],
         200,
@@ -16,9 +16,9 @@ fn the_journal_is_searched_in_the_form_asked_for() {
             GET /api/v1/audit/requests?user=alice&path=%2Fa+b&order=newest&limit=101
             exit 0
             -- stdout
-            TIME                         DECISION  STATUS  SUBJECT  METHOD  PATH           OPERATION  REASON  OUTCOME  ID
-            2026-11-22T03:00:00.000000Z  allow     200     alice    GET     /v1/\u{1b}[2J  getOrder   -       -        i1
-            -                            -         -       -        -       -              -          -       -        i2
+            TIME                         DECISION  STATUS  SUBJECT  API     METHOD  PATH           OPERATION  REASON  OUTCOME  ID
+            2026-11-22T03:00:00.000000Z  allow     200     alice    orders  GET     /v1/\u{1b}[2J  getOrder   -       -        i1
+            -                            -         -       -        -       -       -              -          -       -        i2
         "#]],
     );
     check(
@@ -26,26 +26,26 @@ fn the_journal_is_searched_in_the_form_asked_for() {
         200,
         rows,
         &expect![[r#"
-        GET /api/v1/audit/requests?since=2026-11-22T00%3A00%3A00.000000Z&order=newest
-        exit 0
-        -- stdout
-        [
-        {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null},
-        {"id":"i2"}
-        ]
-    "#]],
+            GET /api/v1/audit/requests?since=2026-11-22T00%3A00%3A00.000000Z&order=newest
+            exit 0
+            -- stdout
+            [
+            {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","api":"orders","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null},
+            {"id":"i2"}
+            ]
+        "#]],
     );
     check(
         &["audit", "search", "-o", "jsonl", "--limit", "2"],
         200,
         rows,
         &expect![[r#"
-        GET /api/v1/audit/requests?order=newest&limit=2
-        exit 0
-        -- stdout
-        {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null}
-        {"id":"i2"}
-    "#]],
+            GET /api/v1/audit/requests?order=newest&limit=2
+            exit 0
+            -- stdout
+            {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","api":"orders","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null}
+            {"id":"i2"}
+        "#]],
     );
     check(
         &["audit", "search", "-o", "json"],
@@ -96,33 +96,33 @@ fn the_table_shows_the_newest_hundred_and_says_so() {
 
 #[test]
 fn tail_prints_a_line_a_request() {
-    let events = ": heartbeat\n\nevent: request\ndata: {\"time\":1795316400000000,\"decision\":\"refuse\",\"status\":403,\"subject\":\"alice\",\"method\":\"GET\",\"path\":\"/v1/a\",\"operation\":\"getA\",\"reason\":\"operation_not_allowed\",\"duration_us\":1234}\n\nevent: other\ndata: {}\n\n";
+    let events = ": heartbeat\n\nevent: request\ndata: {\"time\":1795316400000000,\"decision\":\"refuse\",\"status\":403,\"subject\":\"alice\",\"api\":\"orders\",\"method\":\"GET\",\"path\":\"/v1/a\",\"operation\":\"getA\",\"reason\":\"operation_not_allowed\",\"duration_us\":1234}\n\nevent: other\ndata: {}\n\n";
     check(
         &["audit", "tail"],
         200,
         events,
         &expect![[r#"
-        GET /api/v1/journal/stream
-        exit 1
-        -- stdout
-        2026-11-22T03:00:00.000000Z refuse 403 alice GET /v1/a getA operation_not_allowed 1.2 ms
-        -- stderr
-        following requests; Ctrl-C ends
-        the server ended the stream
-    "#]],
+            GET /api/v1/journal/stream
+            exit 1
+            -- stdout
+            2026-11-22T03:00:00.000000Z refuse 403 alice orders GET /v1/a getA operation_not_allowed 1.2 ms
+            -- stderr
+            following requests; Ctrl-C ends
+            the server ended the stream
+        "#]],
     );
     check(
         &["audit", "tail", "-o", "jsonl", "-q"],
         200,
         events,
         &expect![[r#"
-        GET /api/v1/journal/stream
-        exit 1
-        -- stdout
-        {"time":1795316400000000,"decision":"refuse","status":403,"subject":"alice","method":"GET","path":"/v1/a","operation":"getA","reason":"operation_not_allowed","duration_us":1234}
-        -- stderr
-        the server ended the stream
-    "#]],
+            GET /api/v1/journal/stream
+            exit 1
+            -- stdout
+            {"time":1795316400000000,"decision":"refuse","status":403,"subject":"alice","api":"orders","method":"GET","path":"/v1/a","operation":"getA","reason":"operation_not_allowed","duration_us":1234}
+            -- stderr
+            the server ended the stream
+        "#]],
     );
 }
 

@@ -34,6 +34,9 @@ mod known;
 mod services;
 
 pub use console::Console;
-pub use handles::{Cut, Enforce, Entropy, Handles, Health, Journaled, NodeCut, NodeHealth, Vitals};
+pub use handles::{
+    Configuration, Cut, Enforce, Entropy, FailedReload, Handles, Health, Journaled, NodeCut, NodeHealth,
+    Vitals,
+};
 pub use serve::{Listener, NameOf, serve};
 pub use session::Door;

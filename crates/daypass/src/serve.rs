@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::Revision;
 use anyhow::Context as _;
 use http::HeaderValue;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{self, Config, Environment, Loaded, Settings};
+use crate::config::{self, Config, ConfigError, Environment, Loaded, Report, Settings};
 use crate::node::bridge::{Plan, Plans};
 use crate::node::clock::{SystemClock, SystemEntropy};
 use crate::node::run::JournalParts;
@@ -37,12 +38,10 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
 
 async fn run(path: PathBuf, environment: Environment, loaded: Loaded) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen to signals")?;
-    let warnings = loaded.warnings.to_string();
-    if !warnings.trim().is_empty() {
-        tracing::warn!("{warnings}");
-    }
+    let warnings = tell(&loaded.warnings);
     let fixed = Fixed::of(&loaded.settings);
     let node = Node::start(parts(loaded.settings)?).await.map_err(|error| with_advice(error, &path))?;
+    node.note_warnings(warnings);
     announce(&node);
     while let Asked::Reload = signals.next().await {
         reload(&node, &path, &environment, &fixed).await;
@@ -146,31 +145,51 @@ impl Fixed {
     }
 }
 
+/// Says what in the configuration is not in force, and tells how much that is.
+fn tell(warnings: &Report) -> usize {
+    let count = warnings.findings().len();
+    if count > 0 {
+        tracing::warn!("{}", warnings.to_string().trim_end());
+    }
+    count
+}
+
 /// Loads the file again and puts it in force; on any error all stays as it is.
 async fn reload(node: &Node, path: &Path, environment: &Environment, fixed: &Fixed) {
-    let loaded = match Config::load(path, environment) {
-        Ok(loaded) => loaded,
+    match replace(node, path, environment, fixed).await {
+        Ok((revision, warnings)) => {
+            node.note_warnings(tell(&warnings));
+            tracing::info!(%revision, "the configuration was reloaded");
+        }
         Err(error) => {
-            return tracing::error!(
-                "the configuration was not reloaded, the one before stays in force:\n{error}"
+            node.note_failed_reload(in_lines(&error));
+            tracing::error!(
+                "the configuration was not reloaded, the one before stays in force:\n{}",
+                format!("{error:#}").trim_end()
             );
         }
-    };
-    let settings = loaded.settings;
-    if Fixed::of(&settings) != *fixed {
-        return tracing::error!(
-            "the configuration was not reloaded: `listen`, `data` and `journal` can only change with a restart"
-        );
     }
-    let plans = match plans(settings.forwards) {
-        Ok(plans) => plans,
-        Err(error) => return tracing::error!("the configuration was not reloaded: {error:#}"),
-    };
-    match node.reload(settings.policy, plans).await {
-        Ok(revision) => tracing::info!(%revision, "the configuration was reloaded"),
-        Err(error) => {
-            tracing::error!(%error, "the configuration was not reloaded, the one before stays in force");
-        }
+}
+
+async fn replace(
+    node: &Node,
+    path: &Path,
+    environment: &Environment,
+    fixed: &Fixed,
+) -> anyhow::Result<(Revision, Report)> {
+    let Loaded { settings, warnings, .. } = Config::load(path, environment)?;
+    if Fixed::of(&settings) != *fixed {
+        anyhow::bail!("`listen`, `data` and `journal` can only change with a restart");
+    }
+    let plans = plans(settings.forwards)?;
+    Ok((node.reload(settings.policy, plans).await?, warnings))
+}
+
+/// An error, a line a reason: of a wrong file each finding, without the text around it.
+fn in_lines(error: &anyhow::Error) -> Vec<String> {
+    match error.downcast_ref::<ConfigError>() {
+        Some(ConfigError::Wrong(report)) => report.lines().map(|line| line.to_string()).collect(),
+        _ => vec![format!("{error:#}")],
     }
 }
 

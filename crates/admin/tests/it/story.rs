@@ -517,6 +517,8 @@ fn what_there_is_can_be_read_by_everybody_with_a_session() {
         alice GET /api/v1/apis/payments
         alice GET /api/v1/roles
         alice GET /api/v1/status
+        carol GET /api/v1/whoami
+        carol GET /api/v1/status
         nobody GET /api/v1/nothing
         nobody PUT /api/v1/roles
         nobody GET /readyz
@@ -533,7 +535,11 @@ fn what_there_is_can_be_read_by_everybody_with_a_session() {
             alice GET /api/v1/roles
                 200 [{"role":"orders-refunder","allow":["orders:refund"],"deny":[],"rate":"60/m"},{"role":"orders-viewer","allow":["orders:read"],"deny":[],"rate":"60/m"}]
             alice GET /api/v1/status
-                200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"journal":{"size":3,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null},"view":{"revision":2,"age_ms":7},"fail_open_minutes":0}
+                200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"configuration":{"revision":1,"loaded":"2026-11-22T03:00:00.000000Z","warnings":2,"failed":{"at":"2026-11-22T03:00:00.000000Z","why":[]}},"ledger":{"revision":2,"events":2,"writable":true},"journal":{"size":3,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null},"view":{"revision":2,"age_ms":7},"fail_open_minutes":0}
+            carol GET /api/v1/whoami
+                200 {"subject":"user:carol","administrator":false,"auditor":true,"until":"2026-11-22T15:00:00.000000Z"}
+            carol GET /api/v1/status
+                200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"configuration":{"revision":1,"loaded":"2026-11-22T03:00:00.000000Z","warnings":2,"failed":{"at":"2026-11-22T03:00:00.000000Z","why":["daypass.yaml:3:1: unknown key `api`"]}},"ledger":{"revision":3,"events":3,"writable":true},"journal":{"size":4,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null},"view":{"revision":3,"age_ms":7},"fail_open_minutes":0}
             nobody GET /api/v1/nothing
                 404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no such path","code":"not_found","next":"`/api/openapi.json` describes every path"}
             nobody PUT /api/v1/roles
@@ -541,7 +547,7 @@ fn what_there_is_can_be_read_by_everybody_with_a_session() {
             nobody GET /readyz
                 200 ready
             alice DELETE /api/v1/sessions/current
-                200 {"id":"session_1","revision":3}
+                200 {"id":"session_1","revision":4}
             alice GET /api/v1/roles
                 401 {"type":"urn:daypass:problem:unauthenticated","title":"Not signed in","status":401,"detail":"this session has ended","code":"unauthenticated","next":"an administrator makes a session on the server's machine: `daypass admin session USER`; set it as DAYPASS_SESSION"}
         "#]],

@@ -6,6 +6,7 @@
 
 pub mod bridge;
 pub mod clock;
+pub mod configured;
 pub mod follow;
 pub mod people;
 pub mod run;

@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::node::bridge::{Bridge, Plans};
+use crate::node::configured::Configured;
 use crate::node::follow::follow;
 use crate::node::vitals::{NodeVitals, VIEW_AGE_MAX};
 
@@ -136,6 +137,7 @@ pub struct Node {
     journal: Journal,
     gateway: Arc<Gateway>,
     bridge: Arc<Bridge>,
+    configured: Arc<Configured>,
     journaled: watch::Receiver<Journaled>,
     following: JoinHandle<()>,
     serving: Vec<JoinHandle<()>>,
@@ -162,7 +164,9 @@ impl Node {
         let bridge = Arc::new(Bridge::new(views.clone()));
         let keeper = start_keeper(&parts, &bridge)?;
         refuse_lost_events(&keeper, &recovered)?;
-        adopt(&keeper, &bridge, parts.policy, parts.plans).await.map_err(StartError::Policy)?;
+        let adopted = adopt(&keeper, &bridge, parts.policy, parts.plans).await;
+        let revision = adopted.map_err(StartError::Policy)?;
+        let configured = Arc::new(Configured::new(revision, parts.clock.now()));
         let options = gateway::Options {
             address: parts.proxy,
             cores: parts.cores,
@@ -176,8 +180,14 @@ impl Node {
         known.pass(recovered.revision);
         let (done, journaled) = watch::channel(known);
         let following = spawn(follow(keeper.clone(), journal.clone(), recovered.revision, done));
-        let vitals =
-            NodeVitals::new(name.clone(), parts.clock.clone(), views, journal.clone(), bridge.clone());
+        let vitals = NodeVitals::new(
+            name.clone(),
+            parts.clock.clone(),
+            views,
+            journal.clone(),
+            bridge.clone(),
+            configured.clone(),
+        );
         let console = Console::new(Handles {
             keeper: keeper.clone(),
             journal: journal.clone(),
@@ -200,6 +210,7 @@ impl Node {
             journal,
             gateway,
             bridge,
+            configured,
             journaled,
             following,
             serving,
@@ -261,7 +272,19 @@ impl Node {
     /// # Errors
     /// The ledger did not take the policy; the one before stays in force.
     pub async fn reload(&self, policy: Policy, plans: Plans) -> Result<Revision, ExecuteError> {
-        adopt(&self.keeper, &self.bridge, policy, plans).await
+        let revision = adopt(&self.keeper, &self.bridge, policy, plans).await?;
+        self.configured.replace(revision, self.clock.now());
+        Ok(revision)
+    }
+
+    /// Notes, for `status`, of how many things the configuration warns.
+    pub fn note_warnings(&self, warnings: usize) {
+        self.configured.warn(warnings);
+    }
+
+    /// Notes, for `status`, that a reload did not come about, a line a reason.
+    pub fn note_failed_reload(&self, why: Vec<String>) {
+        self.configured.fail(self.clock.now(), why);
     }
 
     /// Drains the proxy within `patience`, closes the console, and leaves ledger and journal complete.

@@ -157,33 +157,38 @@ fn explain_prints_sentences() {
 
 #[test]
 fn status_is_told_in_words_and_in_data() {
-    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
+    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"configuration":{"revision":5,"loaded":"2026-11-22T03:00:00Z","warnings":1,"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]}},"ledger":{"revision":9,"events":9,"writable":true},"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
     check(
         &["status"],
         200,
         answer,
         &expect![[r#"
-        GET /api/v1/status
-        exit 0
-        -- stdout
-        ready          no
-        why not        journal
-        journal        10 entries, 3 ms behind
-        journal error  disk full
-        view           revision 7, 12 ms old
-        fail open      0 min
-        node           n1 at revision 7, since 2026-11-22T03:00:00Z
-    "#]],
+            GET /api/v1/status
+            exit 0
+            -- stdout
+            ready          no
+            why not        journal
+            configuration  loaded 2026-11-22T03:00:00Z at revision 5, 1 warning
+            reload         failed 2026-11-22T04:00:00Z; the configuration before it stays in force
+                             daypass.yaml:3:1: unknown key `api`
+                             daypass.yaml:9:1: `x` is missing
+            ledger         revision 9, 9 events, writable
+            journal        10 entries, 3 ms behind
+            journal error  disk full
+            view           revision 7, 12 ms old
+            fail open      0 min
+            node           n1 at revision 7, since 2026-11-22T03:00:00Z
+        "#]],
     );
     check(
         &["status", "-o", "json"],
         200,
         answer,
         &expect![[r#"
-        GET /api/v1/status
-        exit 0
-        -- stdout
-        {"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"ready":false,"view":{"age_ms":12,"revision":7},"why":["journal"]}
-    "#]],
+            GET /api/v1/status
+            exit 0
+            -- stdout
+            {"configuration":{"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]},"loaded":"2026-11-22T03:00:00Z","revision":5,"warnings":1},"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"ledger":{"events":9,"revision":9,"writable":true},"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"ready":false,"view":{"age_ms":12,"revision":7},"why":["journal"]}
+        "#]],
     );
 }

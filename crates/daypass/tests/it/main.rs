@@ -33,3 +33,5 @@ mod reload;
 mod revocation;
 #[cfg(test)]
 mod schema;
+#[cfg(test)]
+mod serving;

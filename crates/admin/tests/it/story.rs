@@ -38,6 +38,8 @@ impl Callers {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_owned());
         }
+        // A session that was opened for this stands in the journal before anything is asked with it.
+        world.settle().await;
         let answer = request.send().await.unwrap();
         world.settle().await;
         answer
@@ -517,7 +519,6 @@ fn what_there_is_can_be_read_by_everybody_with_a_session() {
         alice GET /api/v1/apis/payments
         alice GET /api/v1/roles
         alice GET /api/v1/status
-        carol GET /api/v1/whoami
         carol GET /api/v1/status
         nobody GET /api/v1/nothing
         nobody PUT /api/v1/roles
@@ -536,8 +537,6 @@ fn what_there_is_can_be_read_by_everybody_with_a_session() {
                 200 [{"role":"orders-refunder","allow":["orders:refund"],"deny":[],"rate":"60/m"},{"role":"orders-viewer","allow":["orders:read"],"deny":[],"rate":"60/m"}]
             alice GET /api/v1/status
                 200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"configuration":{"revision":1,"loaded":"2026-11-22T03:00:00.000000Z","warnings":2,"failed":{"at":"2026-11-22T03:00:00.000000Z","why":[]}},"ledger":{"revision":2,"events":2,"writable":true},"journal":{"size":3,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null},"view":{"revision":2,"age_ms":7},"fail_open_minutes":0}
-            carol GET /api/v1/whoami
-                200 {"subject":"user:carol","administrator":false,"auditor":true,"until":"2026-11-22T15:00:00.000000Z"}
             carol GET /api/v1/status
                 200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"configuration":{"revision":1,"loaded":"2026-11-22T03:00:00.000000Z","warnings":2,"failed":{"at":"2026-11-22T03:00:00.000000Z","why":["daypass.yaml:3:1: unknown key `api`"]}},"ledger":{"revision":3,"events":3,"writable":true},"journal":{"size":4,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null},"view":{"revision":3,"age_ms":7},"fail_open_minutes":0}
             nobody GET /api/v1/nothing

@@ -15,9 +15,8 @@ use access::id::Name;
 use access::policy::Policy;
 use access::view::View;
 use access::{Clock, Revision, SubjectId, SubjectKind};
-use admin::{Console, Cut, Enforce, Entropy, Handles, Journaled, Listener, NodeCut, Vitals};
+use admin::{Console, Entropy, Handles, Journaled, Listener, Vitals};
 use control::{Act, Actor, Command, Via};
-use futures_util::future::BoxFuture;
 use gateway::{Gateway, Picture, Views};
 use journal::{Durability, Journal};
 use ledger::{ExecuteError, Keeper};
@@ -27,6 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::node::bridge::{Bridge, Plans};
 use crate::node::configured::Configured;
+use crate::node::enforce::Enforcer;
 use crate::node::follow::follow;
 use crate::node::vitals::{NodeVitals, VIEW_AGE_MAX};
 
@@ -193,17 +193,14 @@ impl Node {
             journal: journal.clone(),
             clock: parts.clock.clone(),
             entropy: parts.entropy,
-            enforcer: Arc::new(Enforcer { node: name.clone(), gateway: gateway.clone() }),
+            enforcer: Arc::new(Enforcer::new(name.clone(), gateway.clone())),
             changes: journaled.clone(),
             vitals: Arc::new(vitals) as Arc<dyn Vitals>,
         });
-        let stop_console = watch::Sender::new(false);
-        let (console_address, serving) =
-            serve_console(&console, parts.console, &parts.data, &stop_console).await?;
-        Ok(Self {
+        let node = Self {
             name,
             data: parts.data,
-            console_address,
+            console_address: parts.console,
             recovered,
             clock: parts.clock,
             keeper,
@@ -213,10 +210,27 @@ impl Node {
             configured,
             journaled,
             following,
-            serving,
-            stop_console,
+            serving: Vec::new(),
+            stop_console: watch::Sender::new(false),
             _lock: lock,
-        })
+        };
+        node.open(console).await
+    }
+
+    /// Opens the console; what was started before it is stopped if that fails.
+    async fn open(mut self, console: Console) -> Result<Self, StartError> {
+        let served = serve_console(&console, self.console_address, &self.data, &self.stop_console).await;
+        drop(console);
+        match served {
+            Ok((address, serving)) => {
+                (self.console_address, self.serving) = (address, serving);
+                Ok(self)
+            }
+            Err(error) => {
+                self.stop(Duration::ZERO).await;
+                Err(error)
+            }
+        }
     }
 
     /// Its name in receipts.
@@ -465,27 +479,4 @@ fn listen_socket(path: &Path) -> Result<UnixListener, StartError> {
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(at)?;
     std::fs::rename(&fresh, path).map_err(at)?;
     Ok(listener)
-}
-
-/// Has the gateway cut, and reports it as a receipt shows it.
-struct Enforcer {
-    node: Arc<str>,
-    gateway: Arc<Gateway>,
-}
-
-impl Enforce for Enforcer {
-    fn enforce(&self, revision: Revision) -> BoxFuture<'_, Cut> {
-        Box::pin(async move {
-            let Some(cut) = self.gateway.enforced(revision).await else { return Cut::default() };
-            let took = u64::try_from(cut.slowest.as_millis()).unwrap_or(u64::MAX);
-            Cut {
-                nodes: vec![NodeCut { node: self.node.to_string(), acknowledged_ms: took }],
-                websocket: cut.streams.websocket,
-                sse: cut.streams.sse,
-                grpc: cut.streams.grpc,
-                transfer: cut.streams.transfer,
-                slowest_ms: took,
-            }
-        })
-    }
 }

@@ -4,6 +4,11 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use daypass::config::{Config, Environment, Source};
+use daypass::node::{Node, StartError};
+use rustix::process::{Pid, Signal, kill_process};
 
 use tempfile::TempDir;
 
@@ -48,8 +53,7 @@ impl Server {
     }
 
     fn hang_up(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
     }
 }
 
@@ -82,4 +86,51 @@ fn status_shows_the_configuration_in_force_and_why_the_last_reload_failed() {
     let shown: serde_json::Value = serde_json::from_str(&status(&directory, &["-o", "json"])).unwrap();
     let configuration = &shown["configuration"];
     assert_eq!((&configuration["warnings"], &configuration["failed"]), (&1.into(), &serde_json::Value::Null));
+}
+
+/// Runs the demo until it has said `text`, sends it a signal, and tells how it ended and what is left of its files.
+fn interrupted(arguments: &[&str], text: &str, signal: Signal) -> (Option<i32>, usize) {
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daypass"));
+    command.arg("demo").args(arguments).env("TMPDIR", directory.path()).env("NO_COLOR", "1");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = String::new();
+    let mut says = BufReader::new(child.stdout.take().unwrap());
+    while !said.contains(text) {
+        assert_ne!(says.read_line(&mut said).unwrap(), 0, "it ended without `{text}`: {said}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    kill_process(Pid::from_child(&child), signal).unwrap();
+    // Its output is read to the end, so that it never waits for a reader.
+    let _ = std::io::copy(&mut says, &mut std::io::sink());
+    (child.wait().unwrap().code(), fs::read_dir(directory.path()).unwrap().count())
+}
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_nothing_behind() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        assert_eq!(interrupted(&[], "Ctrl-C ends it", signal), (Some(0), 0), "{signal:?}");
+        assert_eq!(interrupted(&["--tour"], "$ ", signal), (Some(1), 0), "{signal:?} in the tour");
+    }
+}
+
+/// A node on a directory, from a file as `serve` would read it.
+async fn start(directory: &TempDir, console: &str) -> Result<Node, StartError> {
+    let text = CONFIGURATION.replace("console: '127.0.0.1:0'", &format!("console: '{console}'"));
+    let source = Source { path: "daypass.yaml".into(), text: text.into() };
+    let loaded = Config::resolve(source, directory.path(), &Environment::of([])).unwrap();
+    Node::start(daypass::serve::parts(loaded.settings).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_have_its_console_leaves_nothing_running() {
+    let directory = TempDir::new().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let refused = start(&directory, &taken).await.err().unwrap();
+    assert!(matches!(refused, StartError::Console { .. }), "{refused}");
+    // Its journal and ledger are closed: the next one can have them at once.
+    let node = start(&directory, "127.0.0.1:0").await.unwrap();
+    assert_eq!(node.recovered().torn_bytes, 0);
+    node.stop(Duration::ZERO).await;
 }

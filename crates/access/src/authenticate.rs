@@ -141,9 +141,8 @@ fn grant_ended(grant: Option<&Arc<Grant>>, known: Known) -> Refused {
     };
     let refused = Refused::because(Reason::GrantEnded, detail).knowing(known);
     match grant {
-        Some(grant) => {
-            refused.next(format!("ask an administrator for: {}", grant_command(&grant.role, &grant.subject)))
-        }
+        Some(grant) => refused
+            .next(format!("ask an administrator to run `{}`", grant_command(&grant.role, &grant.subject))),
         None => refused,
     }
 }
@@ -156,7 +155,10 @@ fn hold_key(key: &Key, digest: Digest, now: Timestamp) -> Result<Holder<'_>, Ref
             credential: Some(CredentialId::Key(key.id)),
             ..Known::default()
         };
-        let next = format!("an administrator can make another: `daypass service rotate {}`", key.service);
+        let next = format!(
+            "ask an administrator to run `daypass service rotate {}`, which prints another",
+            key.service
+        );
         Refused::because(reason, detail).knowing(known).next(next)
     };
     if key.standing != Standing::Active {
@@ -179,7 +181,7 @@ fn hold_key(key: &Key, digest: Digest, now: Timestamp) -> Result<Holder<'_>, Ref
 /// The exact command by which a role is given to a subject.
 #[must_use]
 pub(crate) fn grant_command(role: &RoleName, subject: &SubjectId) -> String {
-    format!("daypass grant {role} --to {} --for 1h --reason \"...\"", subject.name())
+    format!("daypass grant {role} --to {} --for 1h --reason 'WHY'", subject.name())
 }
 
 impl Holder<'_> {

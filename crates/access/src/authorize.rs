@@ -126,21 +126,37 @@ fn how_to_ask(view: &View, api: ApiIndex, asked: Asked<'_>, holder: &Holder<'_>)
         );
     }
     let allowing = view.policy.roles_allowing(api, asked, SUGGESTIONS_MAX);
-    let commands: Vec<_> = allowing.into_iter().map(|role| command_for(role, holder)).collect();
-    if commands.is_empty() {
+    let Some((first, others)) = allowing.split_first() else {
         return "no role allows this operation; one must name it in the configuration first".to_owned();
+    };
+    let silent = |role: &&RoleName| !matches!(view.policy.ruling(role, api, asked), Ruling::Denied(_));
+    let kept: Vec<_> = holder.roles.iter().filter(silent).collect();
+    let others: Vec<_> = others.iter().map(|role| format!("`{role}`")).collect();
+    match others.as_slice() {
+        [] => command_for(first, holder, &kept),
+        others => {
+            let others = others.join(" or ");
+            format!("{}; instead of `{first}` it may be {others}", command_for(first, holder, &kept))
+        }
     }
-    format!("ask an administrator for: {}", commands.join(" | or: "))
 }
 
-fn command_for(role: &RoleName, holder: &Holder<'_>) -> String {
+/// What gives `role` to the holder; a service keeps `kept` of what it has.
+fn command_for(role: &RoleName, holder: &Holder<'_>, kept: &[&RoleName]) -> String {
     match holder.subject.kind() {
-        // A service's roles are fixed with its key.
         SubjectKind::Service => {
             let name = holder.subject.name();
-            format!("daypass service remove {name}; daypass service add {name} --role {role} --for 90d")
+            let roles = kept.iter().chain([&role]);
+            let roles = roles.fold(String::new(), |roles, role| format!("{roles} --role {role}"));
+            format!(
+                "a service's roles are fixed with its key: ask an administrator to replace both with \
+                 `daypass service remove {name} && daypass service add {name}{roles} --for 90d`, \
+                 which ends this key and prints the new one"
+            )
         }
-        SubjectKind::User | SubjectKind::Local => grant_command(role, &holder.subject),
+        SubjectKind::User | SubjectKind::Local => {
+            format!("ask an administrator to run `{}`", grant_command(role, &holder.subject))
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
-use access::{RequestId, Timestamp};
+use access::Timestamp;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -20,6 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::console::{App, SEARCHES_MAX, Shared};
 use crate::explain::{Explanation, explanation};
 use crate::json::{Asked, Place, parse};
+use crate::known;
 use crate::problem::{Code, Problem, chain};
 use crate::rows::answer;
 use crate::session::Caller;
@@ -90,27 +91,41 @@ pub(crate) struct Requests {
     order: Order,
 }
 
+impl Requests {
+    /// What is looked for. A reason or grant that could never stand in a row is refused.
+    fn filter(&self, caller: &Caller) -> Result<Filter, Problem> {
+        if let Some(user) = &self.user {
+            known::check_subject(user)?;
+        }
+        if let Some(reason) = &self.reason {
+            known::check_reason(reason)?;
+        }
+        let grant = self.grant.as_deref().map(known::check_grant).transpose()?;
+        Ok(Filter {
+            user: own(caller, self.user.as_deref())?,
+            api: self.api.clone(),
+            operation: self.operation.clone(),
+            path: self.path.clone(),
+            status: self.status,
+            reason: self.reason.clone(),
+            incident: self.incident.clone(),
+            grant: grant.map(|grant| grant.to_string()),
+            ..within(self.since.as_deref(), self.until.as_deref())?
+        })
+    }
+}
+
 pub(crate) async fn requests(
     State(app): State<App>,
     caller: Caller,
     Asked(asked): Asked<Requests>,
 ) -> Result<Response, Problem> {
-    let filter = Filter {
-        user: own(&caller, asked.user.as_deref())?,
-        since: instant(asked.since.as_deref())?,
-        until: instant(asked.until.as_deref())?,
-        api: asked.api.clone(),
-        operation: asked.operation.clone(),
-        path: asked.path.clone(),
-        status: asked.status,
-        reason: asked.reason.clone(),
-        incident: asked.incident.clone(),
-        grant: asked.grant.clone(),
-    };
+    let filter = asked.filter(&caller)?;
+    let stranger = known::stranger(&app.view(), filter.user.as_deref(), filter.api.as_deref());
     let slot = slot(&app)?;
     note(&app, &caller, "search_requests", &asked).await?;
     let Requests { decision, order, limit, .. } = asked;
-    answer(&app, caller, slot, limit, move |reader, rows| {
+    answer(&app, caller, slot, limit, stranger, move |reader, rows| {
         reader.search(&filter, order.into(), &mut |row| match decision {
             Some(decision) if !decision.is_of(&row) => ControlFlow::Continue(()),
             _ => rows.push(&row),
@@ -137,16 +152,12 @@ pub(crate) async fn changes(
     caller: Caller,
     Asked(asked): Asked<Changes>,
 ) -> Result<Response, Problem> {
-    let filter = Filter {
-        user: own(&caller, None)?,
-        since: instant(asked.since.as_deref())?,
-        until: instant(asked.until.as_deref())?,
-        ..Filter::default()
-    };
+    let filter =
+        Filter { user: own(&caller, None)?, ..within(asked.since.as_deref(), asked.until.as_deref())? };
     let slot = slot(&app)?;
     note(&app, &caller, "search_changes", &asked).await?;
     let Changes { order, limit, .. } = asked;
-    answer(&app, caller, slot, limit, move |reader, rows| {
+    answer(&app, caller, slot, limit, None, move |reader, rows| {
         reader.changes(&filter, order.into(), &mut |row: ChangeRow| rows.push(&row))
     })
     .await
@@ -162,7 +173,7 @@ pub(crate) async fn explain(
     caller: Caller,
     Place(id): Place,
 ) -> Result<Json<Explanation>, Problem> {
-    let wanted: RequestId = parse(&id)?;
+    let wanted = known::check_request(&id)?;
     let slot = slot(&app)?;
     note(&app, &caller, "explain_request", &Looked { id: &id }).await?;
     let directory = app.handles.journal.directory().to_owned();
@@ -175,7 +186,7 @@ pub(crate) async fn explain(
         Problem::new(Code::NotFound, "the journal has no request of this id that you may see")
             .next("`daypass audit search` lists requests with their ids")
     })?;
-    Ok(Json(explanation(row, &app.view())))
+    Ok(Json(explanation(row, &app.handles.keeper.state())))
 }
 
 /// Whether a row is the caller's own, or theirs to read.
@@ -200,8 +211,10 @@ fn own(caller: &Caller, asked: Option<&str>) -> Result<Option<String>, Problem> 
     }
 }
 
-fn instant(asked: Option<&str>) -> Result<Option<Timestamp>, Problem> {
-    asked.map(parse).transpose()
+/// Everything from `since` and before `until`.
+fn within(since: Option<&str>, until: Option<&str>) -> Result<Filter, Problem> {
+    let instant = |asked: Option<&str>| asked.map(parse::<Timestamp>).transpose();
+    Ok(Filter { since: instant(since)?, until: instant(until)?, ..Filter::default() })
 }
 
 fn slot(app: &Shared) -> Result<OwnedSemaphorePermit, Problem> {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::console::App;
 use crate::json::Place;
+use crate::known;
 use crate::problem::{Code, Problem};
 
 #[derive(Serialize)]
@@ -76,7 +77,7 @@ pub(crate) async fn api(State(app): State<App>, Place(name): Place) -> Result<Re
     let view = app.view();
     let found = view.policy.policy().apis.iter().find(|api| api.name.as_str() == name);
     let api = found.ok_or_else(|| {
-        Problem::new(Code::NotFound, "there is no API of this name").next("`daypass apis` lists them")
+        Problem::new(Code::NotFound, "there is no API of this name").next(known::advice_on_api(&view, &name))
     })?;
     let page = ApiPage {
         api: &api.name,

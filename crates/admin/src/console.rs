@@ -11,6 +11,7 @@ use ledger::{ExecuteError, Executed};
 use tokio::sync::Semaphore;
 
 use crate::handles::Handles;
+use crate::known;
 use crate::problem::{Code, Problem};
 use crate::session::{Caller, Door};
 
@@ -72,14 +73,14 @@ impl Shared {
     /// Has the ledger carry out what a caller asks for.
     pub(crate) async fn execute(&self, caller: &Caller, act: Act) -> Result<Executed, Problem> {
         let command = Command { by: caller.actor(), act };
-        self.handles.keeper.execute(command).await.map_err(|why| undone(&why))
+        self.handles.keeper.execute(command).await.map_err(|why| undone(&why, &self.view()))
     }
 }
 
 /// Why the ledger did not do it.
-fn undone(why: &ExecuteError) -> Problem {
+fn undone(why: &ExecuteError, view: &View) -> Problem {
     match why {
-        ExecuteError::Denied(denied) => denial(denied),
+        ExecuteError::Denied(denied) => denial(denied, view),
         ExecuteError::Busy => {
             Problem::new(Code::Overloaded, "more commands wait for the ledger than it holds")
         }
@@ -92,25 +93,26 @@ fn undone(why: &ExecuteError) -> Problem {
     }
 }
 
-fn denial(denied: &Denied) -> Problem {
+fn denial(denied: &Denied, view: &View) -> Problem {
     let (code, next) = match denied {
         Denied::NotAllowed { .. } => (Code::NotAllowed, None),
-        Denied::NotFound { what, .. } => (Code::NotFound, listing(what)),
+        Denied::NotFound { what, name } => (Code::NotFound, advice(view, what, name)),
         Denied::Exists { .. } => (Code::Exists, None),
         Denied::Invalid { .. } => (Code::Invalid, None),
-        Denied::Ambiguous { .. } => (Code::Ambiguous, Some("`daypass grants` tells them apart")),
+        Denied::Ambiguous { .. } => (Code::Ambiguous, Some("`daypass grants` tells them apart".to_owned())),
         Denied::TooMany { .. } => (Code::TooMany, None),
     };
     Problem { code, detail: denied.to_string().into(), next: next.map(Into::into) }
 }
 
-/// The command that lists what exists of this kind.
-fn listing(what: &str) -> Option<&'static str> {
+/// What to do about a name that is not there.
+fn advice(view: &View, what: &str, name: &str) -> Option<String> {
     match what {
-        "role" => Some("`daypass roles` lists them"),
-        "API" => Some("`daypass apis` lists them"),
-        "grant" => Some("`daypass grants` lists them"),
-        "service" => Some("`daypass service list` lists them"),
+        "user" => Some(known::advice_on_user(view, name)),
+        "role" => Some(known::advice_on_role(view, name)),
+        "API" => Some(known::advice_on_api(view, name)),
+        "grant" => Some("`daypass grants` lists them".to_owned()),
+        "service" => Some("`daypass service list` lists them".to_owned()),
         _ => None,
     }
 }

@@ -1,7 +1,9 @@
 //! Why a request was let through or not, in sentences, from its row alone and what is still known of its grant.
 
-use access::view::{Ending, Standing, View};
+use access::credential::CredentialId;
+use access::view::{Credential, Ending, Standing};
 use access::{GrantId, Reason};
+use control::State;
 use journal::{Decision, RequestRow, RowOutcome};
 use serde::Serialize;
 
@@ -14,13 +16,14 @@ pub(crate) struct Explanation {
     row: RequestRow,
 }
 
-pub(crate) fn explanation(row: RequestRow, view: &View) -> Explanation {
+pub(crate) fn explanation(row: RequestRow, state: &State) -> Explanation {
     let mut why = vec![asked(&row)];
     why.extend(match row.decision {
         Decision::Allow => vec![allowed(&row), ended(&row)],
         Decision::Refuse => vec![refused(&row)],
     });
-    why.extend(held(&row, view));
+    why.extend(held(&row, state));
+    why.extend(shown(&row, state));
     Explanation { id: row.id.to_string(), decision: row.decision, why, row }
 }
 
@@ -28,7 +31,7 @@ fn who(row: &RequestRow) -> String {
     match (&row.subject_kind, &row.subject) {
         (Some(kind), Some(name)) => format!("{kind} `{name}`"),
         (_, Some(name)) => format!("`{name}`"),
-        _ => "Nobody known".to_owned(),
+        _ => "somebody unknown".to_owned(),
     }
 }
 
@@ -82,9 +85,9 @@ fn ended(row: &RequestRow) -> String {
 }
 
 /// The grant it was asked under, while it is remembered.
-fn held(row: &RequestRow, view: &View) -> Option<String> {
+fn held(row: &RequestRow, state: &State) -> Option<String> {
     let id = row.grant_id.as_deref()?;
-    let Some(grant) = id.parse().ok().and_then(|id: GrantId| view.grants.get(&id)) else {
+    let Some(grant) = id.parse().ok().and_then(|id: GrantId| state.grants().get(&id)) else {
         return Some(format!(
             "The grant `{id}` is not remembered any more; `changes` in the journal has it."
         ));
@@ -95,10 +98,37 @@ fn held(row: &RequestRow, view: &View) -> Option<String> {
         "The grant `{id}` of the role `{}` was given by `{}` on {} until {}{incident}, because: {}",
         grant.role, grant.by, grant.since, grant.until, grant.reason
     );
-    if let Standing::Ended { at, cause: Ending::Revoke { by, reason } } = &grant.standing {
-        said.push_str(&format!(". It was revoked by `{by}` on {at}, because: {reason}"));
+    if let Some(ended) = revoked(&grant.standing) {
+        said.push_str(&format!(". It was {ended}"));
     }
     Some(said)
+}
+
+/// What became of the credential that it showed, while that is remembered and its grant does not say the same.
+fn shown(row: &RequestRow, state: &State) -> Option<String> {
+    let text = row.credential.as_deref()?;
+    let (what, credential, grant) = if let Ok(id) = text.parse() {
+        let credential = state.credential(CredentialId::Token(id))?;
+        let Credential::Token(token) = credential else { return None };
+        ("token", credential, state.grants().get(&token.grant))
+    } else {
+        ("service key", state.credential(CredentialId::Key(text.parse().ok()?))?, None)
+    };
+    if grant.is_some_and(|grant| grant.standing == *credential.standing()) {
+        return None;
+    }
+    Some(format!("The {what} `{text}` was {}", revoked(credential.standing())?))
+}
+
+/// By whom something was ended, when and why; `None` while nobody did.
+fn revoked(standing: &Standing) -> Option<String> {
+    match standing {
+        Standing::Ended { at, cause: Ending::Revoke { by, reason } } => {
+            Some(format!("revoked by `{by}` on {at}, because: {reason}"))
+        }
+        Standing::Ended { at, cause: Ending::Replace } => Some(format!("replaced by another on {at}.")),
+        Standing::Active => None,
+    }
 }
 
 fn sentence(code: &str) -> &'static str {

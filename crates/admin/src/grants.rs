@@ -8,7 +8,7 @@ use std::sync::Arc;
 use access::credential::CredentialKind;
 use access::id::Name;
 use access::role::MethodPath;
-use access::view::{Grant, Standing};
+use access::view::{Grant, Standing, View};
 use access::{GrantId, IncidentId, Lifetime, RoleName, SubjectId, SubjectKind, Timestamp, TokenId};
 use axum::Json;
 use axum::extract::State;
@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::console::{App, vanished};
 use crate::json::{self, Asked, Body};
+use crate::known;
 use crate::problem::{Code, Problem};
-use crate::session::Caller;
+use crate::session::{Caller, Shown};
 
 /// The most rows one listing answers with: the newest.
 pub const ROWS_MAX: usize = 10_000;
@@ -28,9 +29,28 @@ pub const ROWS_MAX: usize = 10_000;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
-    /// `true`: everybody's; for auditors and administrators.
+    /// Only this person's; auditors and administrators see everybody's, others their own.
     #[serde(default)]
-    all: bool,
+    user: Option<SubjectId>,
+}
+
+impl Which {
+    /// Whose grants the caller gets; `None` is everybody's.
+    fn subject(self, caller: &Caller, view: &View) -> Result<Option<SubjectId>, Problem> {
+        match self.user {
+            Some(user) if user == caller.subject => Ok(Some(user)),
+            Some(_) if !caller.sees_all() => {
+                let detail = "the grants of others are for auditors and administrators";
+                Err(Problem::new(Code::NotAllowed, detail).next("leave out `user` to see your own"))
+            }
+            Some(user) if known::knows_subject(view, user.name().as_str(), Some(user.kind())) => {
+                Ok(Some(user))
+            }
+            Some(user) => Err(known::no_user(view, &user)),
+            None if caller.sees_all() => Ok(None),
+            None => Ok(Some(caller.subject.clone())),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -76,12 +96,9 @@ pub(crate) async fn list(
     caller: Caller,
     Asked(which): Asked<Which>,
 ) -> Result<Response, Problem> {
-    if which.all && !caller.sees_all() {
-        let detail = "everybody's grants are for auditors and administrators";
-        return Err(Problem::new(Code::NotAllowed, detail).next("leave out `all` to see your own"));
-    }
     let (view, now) = (app.view(), app.now());
-    let visible = |grant: &&Arc<Grant>| which.all || grant.subject == caller.subject;
+    let subject = which.subject(&caller, &view)?;
+    let visible = |grant: &&Arc<Grant>| subject.as_ref().is_none_or(|subject| grant.subject == *subject);
     let mut rows: Vec<GrantRow<'_>> = view
         .grants
         .values()
@@ -166,7 +183,7 @@ pub(crate) async fn mint(
     let (secret, digest) = app.mint(CredentialKind::Token);
     let MintToken { grant, lifetime, only } = asked;
     let act = Act::MintToken(command::MintToken { id, digest, grant, lifetime, only });
-    let done = app.execute(&caller, act).await?;
+    let done = app.execute(&caller, act).await.map_err(|problem| unminted(problem, &app, &caller, grant))?;
     let token = done.state.token(id).ok_or_else(vanished)?;
     let minted = TokenMinted {
         token: secret.expose_str().unwrap_or_default(),
@@ -175,4 +192,28 @@ pub(crate) async fn mint(
         until: token.until.to_string(),
     };
     Ok((StatusCode::CREATED, Json(minted)).into_response())
+}
+
+/// What somebody can do who has no grant to mint from, or not this one.
+fn unminted(problem: Problem, app: &App, caller: &Caller, named: Option<GrantId>) -> Problem {
+    if problem.code != Code::NotAllowed {
+        return problem;
+    }
+    let view = app.view();
+    let Some(grant) = named.map(|id| view.grants.get(&id)) else {
+        return problem.next(match caller.shown {
+            Shown::Socket => "name one: `daypass token GRANT`; `daypass grants` lists them".to_owned(),
+            Shown::Session { .. } => format!(
+                "ask an administrator to run `{}`; `daypass roles` lists the roles",
+                known::grant_command(None, &caller.subject)
+            ),
+        });
+    };
+    match grant.filter(|grant| caller.sees_all() || grant.subject == caller.subject) {
+        Some(grant) if !grant.is_in_force(app.now()) => problem.next(format!(
+            "ask an administrator to run `{}`",
+            known::grant_command(Some(&grant.role), &grant.subject)
+        )),
+        _ => problem.next("`daypass grants` lists those that you hold"),
+    }
 }

@@ -90,7 +90,7 @@ impl Journaled {
 }
 
 /// How the node is, apart from its journal.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Health {
     /// What keeps the node from serving, in words; empty when it is ready.
     pub why: Vec<String>,
@@ -100,6 +100,32 @@ pub struct Health {
     pub view_age_ms: u64,
     /// Sealed segments that wait to leave the machine.
     pub spooled: u64,
+    /// The configuration in force.
+    pub configuration: Configuration,
+}
+
+/// The configuration in force, and what became of the last attempt to change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Configuration {
+    /// The ledger's position when it came into force.
+    pub revision: Revision,
+    /// When that was.
+    #[serde(serialize_with = "crate::json::text")]
+    pub loaded: Timestamp,
+    /// How many things it says that are not in force.
+    pub warnings: usize,
+    /// The reload after it, if that failed.
+    pub failed: Option<FailedReload>,
+}
+
+/// A reload that did not come about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedReload {
+    /// When it was tried.
+    #[serde(serialize_with = "crate::json::text")]
+    pub at: Timestamp,
+    /// What was in the way, a line each.
+    pub why: Vec<String>,
 }
 
 /// One node, as `status` shows it.

@@ -1,5 +1,7 @@
 //! Is it alive, is it ready, how is it: for orchestrators, for metrics, for people.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -8,9 +10,11 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use access::Revision;
+use ledger::keeper::HEARTBEAT;
 
 use crate::console::{App, Shared};
-use crate::handles::NodeHealth;
+use crate::handles::{Configuration, NodeHealth};
+use crate::session::Caller;
 
 /// The process answers. Nothing else is claimed.
 pub(crate) async fn livez() -> &'static str {
@@ -39,6 +43,8 @@ struct Status {
     ready: bool,
     why: Vec<String>,
     nodes: Vec<NodeHealth>,
+    configuration: Configuration,
+    ledger: LedgerStatus,
     journal: JournalStatus,
     view: ViewStatus,
     fail_open_minutes: u64,
@@ -56,17 +62,40 @@ struct JournalStatus {
 }
 
 #[derive(Serialize)]
+struct LedgerStatus {
+    revision: Revision,
+    /// One at each revision.
+    events: u64,
+    writable: bool,
+}
+
+/// How long the ledger may prove nothing before it counts as out: three of its beats. A ledger that is locked or
+/// cannot be written proves nothing.
+const LEDGER_SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(3);
+
+#[derive(Serialize)]
 struct ViewStatus {
     revision: Revision,
     age_ms: u64,
 }
 
-pub(crate) async fn status(State(app): State<App>) -> Response {
-    let health = app.handles.vitals.health();
+pub(crate) async fn status(State(app): State<App>, caller: Caller) -> Response {
+    let mut health = app.handles.vitals.health();
+    if let Some(failed) = health.configuration.failed.as_mut().filter(|_| !caller.sees_all()) {
+        // What a file of the server's says is not for everybody.
+        failed.why.clear();
+    }
+    let head = *app.handles.keeper.head().borrow();
     Json(Status {
         ready: health.why.is_empty(),
         why: health.why,
         nodes: health.nodes,
+        configuration: health.configuration,
+        ledger: LedgerStatus {
+            revision: head,
+            events: head.number(),
+            writable: u128::from(health.view_age_ms) <= LEDGER_SILENCE_MAX.as_millis(),
+        },
         journal: journal_status(&app, health.spooled),
         view: ViewStatus { revision: app.view().revision, age_ms: health.view_age_ms },
         // Nothing fails open.

@@ -17,6 +17,7 @@ pub mod grants;
 pub mod handles;
 pub mod json;
 pub mod live;
+pub mod near;
 pub mod page;
 pub mod problem;
 pub mod revoke;
@@ -29,9 +30,13 @@ pub mod stall;
 mod catalog;
 mod explain;
 mod health;
+mod known;
 mod services;
 
 pub use console::Console;
-pub use handles::{Cut, Enforce, Entropy, Handles, Health, Journaled, NodeCut, NodeHealth, Vitals};
+pub use handles::{
+    Configuration, Cut, Enforce, Entropy, FailedReload, Handles, Health, Journaled, NodeCut, NodeHealth,
+    Vitals,
+};
 pub use serve::{Listener, NameOf, serve};
 pub use session::Door;

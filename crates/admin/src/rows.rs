@@ -88,12 +88,14 @@ impl Rows {
     }
 }
 
-/// Runs a search beside the runtime and answers with what it finds.
+/// Runs a search beside the runtime and answers with what it finds; with `unfound`, if there is any, where that
+/// is nothing.
 pub(crate) async fn answer<S>(
     app: &App,
     caller: Caller,
     slot: OwnedSemaphorePermit,
     limit: Option<NonZeroUsize>,
+    unfound: Option<Problem>,
     search: S,
 ) -> Result<Response, Problem>
 where
@@ -109,10 +111,10 @@ where
         rows.finish(end);
     });
     // A search that fails before its first row is answered as a problem, and not as a broken answer.
-    let first = match taken.recv().await {
-        Some(Piece::Fault(problem)) => return Err(problem),
-        None => return Err(unreadable()),
-        Some(piece) => piece,
+    let first = match (taken.recv().await, unfound) {
+        (Some(Piece::Fault(problem)), _) | (Some(Piece::End), Some(problem)) => return Err(problem),
+        (None, _) => return Err(unreadable()),
+        (Some(piece), _) => piece,
     };
     Ok(ndjson(first, taken))
 }

@@ -87,7 +87,7 @@ pub enum Verb {
     /// List the roles and what they allow
     #[command(after_help = examples::ROLES)]
     Roles,
-    /// List grants
+    /// List the grants that I may see: my own, or everybody's to administrators and auditors
     #[command(after_help = examples::GRANTS)]
     Grants(Grants),
     /// Give somebody a role for a time
@@ -169,9 +169,9 @@ pub struct Apis {
 /// `daypass grants`
 #[derive(Debug, Args)]
 pub struct Grants {
-    /// Also those that have ended, and everybody's for administrators and auditors
-    #[arg(long)]
-    pub all: bool,
+    /// Only this person's
+    #[arg(long, value_name = "USER")]
+    pub user: Option<SubjectId>,
 }
 
 /// `daypass grant`
@@ -358,8 +358,14 @@ pub struct AuditSearch {
 #[derive(Debug, Args)]
 pub struct Explain {
     /// The request's id: X-Request-Id of its answer, `id` in the journal
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = request_id)]
     pub id: RequestId,
+}
+
+fn request_id(text: &str) -> Result<RequestId, &'static str> {
+    text.parse().map_err(|_| {
+        "a request's id is a UUID, the `X-Request-Id` of its answer; `daypass audit search` lists them as ID"
+    })
 }
 
 /// `daypass admin …`

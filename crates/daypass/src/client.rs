@@ -48,9 +48,14 @@ pub enum ClientError {
     /// The session is not one.
     #[error("`DAYPASS_SESSION` is not a session: `daypass admin session USER` prints one")]
     Session,
+    /// Nothing says where the server of this machine is.
+    #[error(
+        "it is not known which server to ask: there is no `daypass.yaml` here, none at `/etc/daypass/daypass.yaml`, and no server's socket in `./daypass-data`\nnext: name the server's configuration with `--config FILE` or DAYPASS_CONFIG, or ask over HTTP with DAYPASS_URL and DAYPASS_SESSION; `daypass init --api NAME --upstream URL` writes a first configuration"
+    )]
+    NoConfiguration,
     /// Nothing listens at the socket.
     #[error(
-        "no server runs here (`{}`): start it with `daypass serve`, or set DAYPASS_URL and DAYPASS_SESSION",
+        "no server runs here (`{}`)\nnext: start it with `daypass serve`, or set DAYPASS_URL and DAYPASS_SESSION",
         .0.display()
     )]
     NoSocket(PathBuf),

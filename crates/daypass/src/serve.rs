@@ -2,19 +2,21 @@
 //!
 //! SIGHUP loads the file again, whole or not at all. SIGTERM or SIGINT drains; a second one quits at once.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::Revision;
 use anyhow::Context as _;
 use http::HeaderValue;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{self, Config, Environment, Loaded, Settings};
+use crate::config::{self, Config, ConfigError, Environment, Loaded, Report, Settings};
 use crate::node::bridge::{Plan, Plans};
 use crate::node::clock::{SystemClock, SystemEntropy};
 use crate::node::run::JournalParts;
-use crate::node::{Node, Parts};
+use crate::node::{Node, Parts, StartError};
 
 /// How long requests that are open may take to end once draining began.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
@@ -36,12 +38,10 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
 
 async fn run(path: PathBuf, environment: Environment, loaded: Loaded) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen to signals")?;
-    let warnings = loaded.warnings.to_string();
-    if !warnings.trim().is_empty() {
-        tracing::warn!("{warnings}");
-    }
+    let warnings = tell(&loaded.warnings);
     let fixed = Fixed::of(&loaded.settings);
-    let node = Node::start(parts(loaded.settings)?).await?;
+    let node = Node::start(parts(loaded.settings)?).await.map_err(|error| with_advice(error, &path))?;
+    node.note_warnings(warnings);
     announce(&node);
     while let Asked::Reload = signals.next().await {
         reload(&node, &path, &environment, &fixed).await;
@@ -54,6 +54,26 @@ async fn run(path: PathBuf, environment: Environment, loaded: Loaded) -> anyhow:
         }
         () = signals.stop_again() => anyhow::bail!("stopped without draining"),
     }
+}
+
+/// Where an address cannot be listened on, the setting to change; who has it cannot be known from here.
+fn with_advice(error: StartError, path: &Path) -> anyhow::Error {
+    let (key, kind) = match &error {
+        StartError::Gateway(gateway::StartError::Bind { source, .. }) => ("listen.proxy", source.kind()),
+        // The place may also be the socket's.
+        StartError::Console { place, source } if place.parse::<SocketAddr>().is_ok() => {
+            ("listen.console", source.kind())
+        }
+        _ => return error.into(),
+    };
+    let (cause, free) = match kind {
+        std::io::ErrorKind::AddrInUse => ("another process listens there", "stop it, or "),
+        std::io::ErrorKind::AddrNotAvailable => ("this machine does not have the address", ""),
+        std::io::ErrorKind::PermissionDenied => ("this user may not listen there", ""),
+        _ => return error.into(),
+    };
+    let says = anyhow::Error::new(error);
+    anyhow::anyhow!("{says:#}\nnext: {cause}: {free}change `{key}` in `{}`", path.display())
 }
 
 fn announce(node: &Node) {
@@ -111,8 +131,8 @@ impl Signals {
 /// The settings that a running node cannot change.
 #[derive(Debug, PartialEq, Eq)]
 struct Fixed {
-    proxy: std::net::SocketAddr,
-    console: std::net::SocketAddr,
+    proxy: SocketAddr,
+    console: SocketAddr,
     data: PathBuf,
     durability: config::Durability,
 }
@@ -125,31 +145,51 @@ impl Fixed {
     }
 }
 
+/// Says what in the configuration is not in force, and tells how much that is.
+fn tell(warnings: &Report) -> usize {
+    let count = warnings.findings().len();
+    if count > 0 {
+        tracing::warn!("{}", warnings.to_string().trim_end());
+    }
+    count
+}
+
 /// Loads the file again and puts it in force; on any error all stays as it is.
 async fn reload(node: &Node, path: &Path, environment: &Environment, fixed: &Fixed) {
-    let loaded = match Config::load(path, environment) {
-        Ok(loaded) => loaded,
+    match replace(node, path, environment, fixed).await {
+        Ok((revision, warnings)) => {
+            node.note_warnings(tell(&warnings));
+            tracing::info!(%revision, "the configuration was reloaded");
+        }
         Err(error) => {
-            return tracing::error!(
-                "the configuration was not reloaded, the one before stays in force:\n{error}"
+            node.note_failed_reload(in_lines(&error));
+            tracing::error!(
+                "the configuration was not reloaded, the one before stays in force:\n{}",
+                format!("{error:#}").trim_end()
             );
         }
-    };
-    let settings = loaded.settings;
-    if Fixed::of(&settings) != *fixed {
-        return tracing::error!(
-            "the configuration was not reloaded: `listen`, `data` and `journal` can only change with a restart"
-        );
     }
-    let plans = match plans(settings.forwards) {
-        Ok(plans) => plans,
-        Err(error) => return tracing::error!("the configuration was not reloaded: {error:#}"),
-    };
-    match node.reload(settings.policy, plans).await {
-        Ok(revision) => tracing::info!(%revision, "the configuration was reloaded"),
-        Err(error) => {
-            tracing::error!(%error, "the configuration was not reloaded, the one before stays in force");
-        }
+}
+
+async fn replace(
+    node: &Node,
+    path: &Path,
+    environment: &Environment,
+    fixed: &Fixed,
+) -> anyhow::Result<(Revision, Report)> {
+    let Loaded { settings, warnings, .. } = Config::load(path, environment)?;
+    if Fixed::of(&settings) != *fixed {
+        anyhow::bail!("`listen`, `data` and `journal` can only change with a restart");
+    }
+    let plans = plans(settings.forwards)?;
+    Ok((node.reload(settings.policy, plans).await?, warnings))
+}
+
+/// An error, a line a reason: of a wrong file each finding, without the text around it.
+fn in_lines(error: &anyhow::Error) -> Vec<String> {
+    match error.downcast_ref::<ConfigError>() {
+        Some(ConfigError::Wrong(report)) => report.lines().map(|line| line.to_string()).collect(),
+        _ => vec![format!("{error:#}")],
     }
 }
 

@@ -5,6 +5,8 @@ mod described;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod routes;

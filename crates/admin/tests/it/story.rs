@@ -38,6 +38,8 @@ impl Callers {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_owned());
         }
+        // A session that was opened for this stands in the journal before anything is asked with it.
+        world.settle().await;
         let answer = request.send().await.unwrap();
         world.settle().await;
         answer
@@ -241,7 +243,7 @@ fn a_grant_becomes_a_token_and_ends_with_a_receipt() {
         alice GET /api/v1/whoami
         dora POST /api/v1/revocations {"user":"alice","reason":"left the team"}
         alice GET /api/v1/grants
-        carol GET /api/v1/grants?all=true
+        carol GET /api/v1/grants
         carol GET /api/v1/audit/changes?order=oldest
         "#,
         &expect![[r#"
@@ -257,7 +259,7 @@ fn a_grant_becomes_a_token_and_ends_with_a_receipt() {
                 200 {"revision":6,"grants":["grant_1"],"tokens":["token_1"],"keys":[],"nodes":[{"node":"n1","acknowledged_ms":1}],"streams":{"websocket":0,"sse":1,"grpc":0,"transfer":0},"slowest_ms":1,"leaf":6}
             alice GET /api/v1/grants
                 401 {"type":"urn:daypass:problem:unauthenticated","title":"Not signed in","status":401,"detail":"this session has ended","code":"unauthenticated","next":"an administrator makes a session on the server's machine: `daypass admin session USER`; set it as DAYPASS_SESSION"}
-            carol GET /api/v1/grants?all=true
+            carol GET /api/v1/grants
                 200 [{"grant":"grant_1","role":"orders-viewer","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"local:root","reason":"slow orders","incident":"INC-7","state":"revoked"}]
             carol GET /api/v1/audit/changes?order=oldest
                 200 {"revision":1,"time":"2026-11-22T03:00:00.000000Z","actor":"local:daypass","kind":"adopt_policy","subject":null,"grant_id":null,"incident":null,"detail":"{\"administrators\":[\"user:dora\"],\"apis\":[\"orders\"],\"auditors\":[\"user:carol\"],\"roles\":[\"orders-refunder\",\"orders-viewer\"],\"sha256\":\"61e2cd8efdd5fcd905959f209be809c9cfe79877be934ebb3c492f336a5e7d89\",\"users\":4}"}
@@ -318,6 +320,7 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
         dora POST /api/v1/grants {"role":"orders-viewer","to":"dora","for":"1h","reason":"me"}
         dora POST /api/v1/grants {"role":"orders-vewer","to":"alice","for":"1h","reason":"slow orders"}
         dora POST /api/v1/grants {"role":"orders-viewer","to":"erin","for":"1h","reason":"slow orders"}
+        dora POST /api/v1/grants {"role":"orders-viewer","to":"alcie","for":"1h","reason":"slow orders"}
         dora POST /api/v1/grants {"role":"orders-viewer","to":"service:ci","for":"1h","reason":"slow orders"}
         dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"31d","reason":"slow orders"}
         dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"1h","reason":""}
@@ -328,9 +331,10 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
         alice POST /api/v1/tokens {}
         bob POST /api/v1/tokens {"grant":"grant_1"}
         bob POST /api/v1/revocations {"grant":"grant_1","reason":"envy"}
-        bob GET /api/v1/grants?all=true
+        bob GET /api/v1/grants?user=alice
         alice POST /api/v1/revocations {"grant":"grant_1","reason":"done"}
         later 2h
+        alice POST /api/v1/tokens {"grant":"grant_1"}
         alice GET /api/v1/grants
         alice POST /api/v1/revocations {"grant":"grant_1","role":"orders-viewer","reason":"both"}
         "#,
@@ -338,9 +342,11 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
             dora POST /api/v1/grants {"role":"orders-viewer","to":"dora","for":"1h","reason":"me"}
                 403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"nobody gives a grant to themselves: ask another administrator","code":"not_allowed"}
             dora POST /api/v1/grants {"role":"orders-vewer","to":"alice","for":"1h","reason":"slow orders"}
-                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no role `orders-vewer`","code":"not_found","next":"`daypass roles` lists them"}
+                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no role `orders-vewer`","code":"not_found","next":"did you mean `orders-viewer`? `daypass roles` lists them"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"erin","for":"1h","reason":"slow orders"}
-                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no user `erin`","code":"not_found"}
+                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no user `erin`","code":"not_found","next":"name `alice`, `bob`, `carol` or `dora`; others are added under `identity: users:` in the configuration, as `erin: {}`, and by a reload"}
+            dora POST /api/v1/grants {"role":"orders-viewer","to":"alcie","for":"1h","reason":"slow orders"}
+                404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no user `alcie`","code":"not_found","next":"did you mean `alice`?"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"service:ci","for":"1h","reason":"slow orders"}
                 400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"`service:ci` is no user: name a person, like `alice`","code":"invalid"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"31d","reason":"slow orders"}
@@ -350,23 +356,25 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"soon","reason":"slow orders"}
                 400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"for: `soon` is not a duration: write a whole number and a unit, like `30s`, `10m`, `2h` or `7d`","code":"invalid"}
             alice POST /api/v1/tokens {}
-                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"you hold no grant in force","code":"not_allowed"}
+                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"you hold no grant in force","code":"not_allowed","next":"ask an administrator to run `daypass grant ROLE --to alice --for 1h --reason 'WHY'`; `daypass roles` lists the roles"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"1h","reason":"slow orders"}
                 201 {"grant":"grant_1","role":"orders-viewer","subject":"user:alice","until":"2026-11-22T04:00:00.000000Z"}
             dora POST /api/v1/grants {"role":"orders-refunder","to":"alice","for":"1h","reason":"slow orders"}
                 201 {"grant":"grant_2","role":"orders-refunder","subject":"user:alice","until":"2026-11-22T04:00:00.000000Z"}
             alice POST /api/v1/tokens {}
-                409 {"type":"urn:daypass:problem:ambiguous","title":"Ambiguous","status":409,"detail":"you hold several grants in force, name one of them: `grant_1`, `grant_2`","code":"ambiguous","next":"`daypass grants` tells them apart"}
+                409 {"type":"urn:daypass:problem:ambiguous","title":"Ambiguous","status":409,"detail":"you hold several grants in force, name one of them: `grant_2`, `grant_1`","code":"ambiguous","next":"`daypass grants` tells them apart"}
             bob POST /api/v1/tokens {"grant":"grant_1"}
-                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grant `grant_1` is not yours","code":"not_allowed"}
+                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grant `grant_1` is not yours","code":"not_allowed","next":"`daypass grants` lists those that you hold"}
             bob POST /api/v1/revocations {"grant":"grant_1","reason":"envy"}
                 403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"only administrators revoke what is not their own","code":"not_allowed"}
-            bob GET /api/v1/grants?all=true
-                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"everybody's grants are for auditors and administrators","code":"not_allowed","next":"leave out `all` to see your own"}
+            bob GET /api/v1/grants?user=alice
+                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grants of others are for auditors and administrators","code":"not_allowed","next":"leave out `user` to see your own"}
             alice POST /api/v1/revocations {"grant":"grant_1","reason":"done"}
                 200 {"revision":7,"grants":["grant_1"],"tokens":[],"keys":[],"nodes":[{"node":"n1","acknowledged_ms":1}],"streams":{"websocket":0,"sse":1,"grpc":0,"transfer":0},"slowest_ms":1,"leaf":7}
+            alice POST /api/v1/tokens {"grant":"grant_1"}
+                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grant `grant_1` has ended","code":"not_allowed","next":"ask an administrator to run `daypass grant orders-viewer --to alice --for 1h --reason 'WHY'`"}
             alice GET /api/v1/grants
-                200 [{"grant":"grant_1","role":"orders-viewer","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"revoked"},{"grant":"grant_2","role":"orders-refunder","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"expired"}]
+                200 [{"grant":"grant_2","role":"orders-refunder","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"expired"},{"grant":"grant_1","role":"orders-viewer","subject":"user:alice","since":"2026-11-22T03:00:00.000000Z","until":"2026-11-22T04:00:00.000000Z","by":"user:dora","reason":"slow orders","incident":null,"state":"revoked"}]
             alice POST /api/v1/revocations {"grant":"grant_1","role":"orders-viewer","reason":"both"}
                 400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"name exactly one of `grant`, `token`, `key`, `user`, `role`, `api`, `incident` or `all: true`","code":"invalid"}
         "#]],
@@ -419,6 +427,7 @@ fn what_there_is_can_be_read_by_everybody_with_a_session() {
         alice GET /api/v1/apis/payments
         alice GET /api/v1/roles
         alice GET /api/v1/status
+        carol GET /api/v1/status
         nobody GET /api/v1/nothing
         nobody PUT /api/v1/roles
         nobody GET /readyz
@@ -435,7 +444,9 @@ fn what_there_is_can_be_read_by_everybody_with_a_session() {
             alice GET /api/v1/roles
                 200 [{"role":"orders-refunder","allow":["orders:refund"],"deny":[],"rate":"60/m"},{"role":"orders-viewer","allow":["orders:read"],"deny":[],"rate":"60/m"}]
             alice GET /api/v1/status
-                200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"journal":{"size":3,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null},"view":{"revision":2,"age_ms":7},"fail_open_minutes":0}
+                200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"configuration":{"revision":1,"loaded":"2026-11-22T03:00:00.000000Z","warnings":2,"failed":{"at":"2026-11-22T03:00:00.000000Z","why":[]}},"ledger":{"revision":2,"events":2,"writable":true},"journal":{"size":3,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null},"view":{"revision":2,"age_ms":7},"fail_open_minutes":0}
+            carol GET /api/v1/status
+                200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"configuration":{"revision":1,"loaded":"2026-11-22T03:00:00.000000Z","warnings":2,"failed":{"at":"2026-11-22T03:00:00.000000Z","why":["daypass.yaml:3:1: unknown key `api`"]}},"ledger":{"revision":3,"events":3,"writable":true},"journal":{"size":4,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null},"view":{"revision":3,"age_ms":7},"fail_open_minutes":0}
             nobody GET /api/v1/nothing
                 404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no such path","code":"not_found","next":"`/api/openapi.json` describes every path"}
             nobody PUT /api/v1/roles
@@ -443,7 +454,7 @@ fn what_there_is_can_be_read_by_everybody_with_a_session() {
             nobody GET /readyz
                 200 ready
             alice DELETE /api/v1/sessions/current
-                200 {"id":"session_1","revision":3}
+                200 {"id":"session_1","revision":4}
             alice GET /api/v1/roles
                 401 {"type":"urn:daypass:problem:unauthenticated","title":"Not signed in","status":401,"detail":"this session has ended","code":"unauthenticated","next":"an administrator makes a session on the server's machine: `daypass admin session USER`; set it as DAYPASS_SESSION"}
         "#]],

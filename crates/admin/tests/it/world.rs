@@ -12,7 +12,8 @@ use access::role::Role;
 use access::view::View;
 use access::{Clock, Revision, SubjectId, Timestamp};
 use admin::{
-    Console, Cut, Enforce, Entropy, Handles, Health, Journaled, Listener, NodeCut, NodeHealth, Vitals,
+    Configuration, Console, Cut, Enforce, Entropy, FailedReload, Handles, Health, Journaled, Listener,
+    NodeCut, NodeHealth, Vitals,
 };
 use control::{Act, Actor, Command, Via};
 use futures_util::future::BoxFuture;
@@ -74,7 +75,19 @@ impl Vitals for Well {
     fn health(&self) -> Health {
         let started = Timestamp::from_micros(START);
         let node = NodeHealth { node: "n1".to_owned(), revision: Revision::from_number(1), started };
-        Health { nodes: vec![node], view_age_ms: 7, ..Health::default() }
+        let why = vec!["daypass.yaml:3:1: unknown key `api`".to_owned()];
+        Health {
+            why: Vec::new(),
+            nodes: vec![node],
+            view_age_ms: 7,
+            spooled: 0,
+            configuration: Configuration {
+                revision: Revision::from_number(1),
+                loaded: started,
+                warnings: 2,
+                failed: Some(FailedReload { at: started, why }),
+            },
+        }
     }
 
     fn metrics(&self, text: &mut String) {

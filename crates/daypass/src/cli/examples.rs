@@ -62,7 +62,7 @@ Examples:
 pub(super) const GRANTS: &str = "\
 Examples:
   daypass grants
-  daypass grants --all -o jsonl";
+  daypass grants --user alice -o jsonl";
 
 pub(super) const GRANT: &str = "\
 Examples:

@@ -60,7 +60,7 @@ impl Failure {
 
 fn exit_of_client(error: &ClientError) -> Exit {
     match error {
-        ClientError::Url(_) | ClientError::Session => Exit::Usage,
+        ClientError::Url(_) | ClientError::Session | ClientError::NoConfiguration => Exit::Usage,
         ClientError::NotOurs(_) => Exit::Refused,
         ClientError::TimedOut(_) => Exit::TimedOut,
         ClientError::NoSocket(_) | ClientError::Unreachable { .. } | ClientError::Answer(_) => Exit::Failed,

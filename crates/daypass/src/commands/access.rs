@@ -10,8 +10,8 @@ use crate::output::{Format, cell};
 
 /// The grants that the caller may see.
 pub(super) async fn grants(context: &Context<'_>, client: &Client, asked: &Grants) -> Result<Exit, Failure> {
-    let query: &[_] = if asked.all { &[("all", "true".to_owned())] } else { &[] };
-    let answer = client.read(&["grants"], query).await?;
+    let query: Vec<_> = asked.user.iter().map(|user| ("user", user.to_string())).collect();
+    let answer = client.read(&["grants"], &query).await?;
     let columns = ["grant", "role", "subject", "state", "since", "until", "by", "incident", "reason"];
     context.output.rows(&columns, &answer)?;
     Ok(Exit::Done)

@@ -17,8 +17,19 @@ const TABLE_ROWS: u64 = 100;
 /// The most rows that a table is made of.
 const TABLE_ROWS_MAX: u64 = 10_000;
 
-const COLUMNS: [&str; 10] =
-    ["time", "decision", "status", "subject", "method", "path", "operation", "reason", "outcome", "id"];
+const COLUMNS: [&str; 11] = [
+    "time",
+    "decision",
+    "status",
+    "subject",
+    "api",
+    "method",
+    "path",
+    "operation",
+    "reason",
+    "outcome",
+    "id",
+];
 
 /// Reads the journal.
 pub(super) async fn run(context: &Context<'_>, client: &Client, verb: &Audit) -> Result<Exit, Failure> {
@@ -171,11 +182,12 @@ fn one_line(context: &Context<'_>, row: &Value) -> String {
     let milliseconds =
         milliseconds.map_or_else(|| "-".to_owned(), |us| format!("{}.{}", us / 1_000, us % 1_000 / 100));
     format!(
-        "{} {} {} {} {} {} {} {} {milliseconds} ms",
+        "{} {} {} {} {} {} {} {} {} {milliseconds} ms",
         field("time"),
         context.output.paint(&format!("{decision:<6}"), news),
         field("status"),
         field("subject"),
+        field("api"),
         field("method"),
         field("path"),
         field("operation"),

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::Context;
 use crate::cli::{Exit, Failure, Init};
-use crate::config::{Config, FILE_NAME, Loaded, Source};
-use crate::output::Format;
+use crate::config::{Config, FILE_NAME, Loaded, Source, Upstream};
+use crate::output::{self, Format};
 
 /// Writes the file, after having checked what it is about to write.
 pub(super) fn run(context: &Context<'_>, asked: &Init) -> Result<Exit, Failure> {
@@ -20,6 +20,7 @@ pub(super) fn run(context: &Context<'_>, asked: &Init) -> Result<Exit, Failure> 
         let says = format!("`{}` is there already: `--force` overwrites it", path.display());
         return Err(Failure::Failed(says));
     }
+    check_upstream(&asked.upstream)?;
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
     let text = text(asked, &directory)?;
     let source = Source { path: path.clone(), text: text.as_str().into() };
@@ -32,6 +33,14 @@ pub(super) fn run(context: &Context<'_>, asked: &Init) -> Result<Exit, Failure> 
     })?;
     report(context, &asked.api, &path, &loaded)?;
     Ok(Exit::Done)
+}
+
+/// What is wrong with the URL is told of the argument, and not of a file that is never written.
+fn check_upstream(url: &str) -> Result<(), Failure> {
+    let Err(why) = url.parse::<Upstream>() else { return Ok(()) };
+    // What stands before an `@` may be a password.
+    let shown = if url.contains('@') { String::new() } else { format!(" {}", output::plain(url)) };
+    Err(Failure::Usage(format!("`--upstream{shown}`: {why}\nnext: {}", why.advice())))
 }
 
 fn write(path: &Path, text: &str, asked: &Init) -> io::Result<()> {

@@ -11,12 +11,15 @@ mod server;
 mod service;
 mod shell;
 
+use std::path::{Path, PathBuf};
+
 use ::access::{Clock as _, Secret, Timestamp};
 
 use crate::cli::{Exit, Failure, Global, Verb};
-use crate::client::{Client, Target, parse_url};
+use crate::client::{Client, ClientError, Target, parse_url};
 use crate::config::{Config, ConfigError, Environment, Loaded, locate};
 use crate::node::clock::SystemClock;
+use crate::node::run::socket_path;
 use crate::output::Output;
 
 /// What every verb works with.
@@ -91,16 +94,19 @@ impl Context<'_> {
                 let says = "a URL without a session: set DAYPASS_SESSION, or use `--local`";
                 return Err(Failure::Usage(says.to_owned()));
             }
-            (None, _) => Target::Socket(self.data_directory()?.join("admin.sock")),
+            (None, _) => Target::Socket(self.socket()?),
         };
         Ok(Client::new(target)?)
     }
 
-    /// Where the server of this machine keeps its socket; the default place without a configuration.
-    fn data_directory(&self) -> Result<std::path::PathBuf, Failure> {
+    /// The socket of the server of this machine; without a configuration the one in the default place.
+    fn socket(&self) -> Result<PathBuf, Failure> {
         match locate(self.global.config.as_deref()) {
-            Ok(path) => Ok(Config::data_directory(&path)?),
-            Err(ConfigError::Missing) => Ok("daypass-data".into()),
+            Ok(path) => Ok(socket_path(&Config::data_directory(&path)?)),
+            Err(ConfigError::Missing) => {
+                let usual = socket_path(Path::new("daypass-data"));
+                if usual.exists() { Ok(usual) } else { Err(ClientError::NoConfiguration.into()) }
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Context;
+use super::check::counted;
 use crate::cli::{Apis, Exit, Failure};
 use crate::client::Client;
 use crate::output::{Format, cell};
@@ -53,6 +54,9 @@ pub(super) async fn status(context: &Context<'_>, client: &Client) -> Result<Exi
     for (name, value) in [
         ("ready", field("/ready")),
         ("why not", field("/why")),
+        ("configuration", configuration(&answer)),
+        ("reload", failed_reload(&answer)),
+        ("ledger", ledger(&answer)),
         ("journal", format!("{} entries, {} ms behind", field("/journal/size"), field("/journal/lag_ms"))),
         ("journal error", field("/journal/last_error")),
         ("view", format!("revision {}, {} ms old", field("/view/revision"), field("/view/age_ms"))),
@@ -73,4 +77,43 @@ pub(super) async fn status(context: &Context<'_>, client: &Client) -> Result<Exi
         ))?;
     }
     Ok(Exit::Done)
+}
+
+/// Since when it is in force, and how much of it is not.
+fn configuration(status: &Value) -> String {
+    let field = |pointer: &str| cell("", status.pointer(pointer).unwrap_or(&Value::Null));
+    format!(
+        "loaded {} at revision {}, {}",
+        field("/configuration/loaded"),
+        field("/configuration/revision"),
+        count(status, "/configuration/warnings", "warning")
+    )
+}
+
+/// What was in the way of the last reload; `-` if it came about, or none was asked for.
+fn failed_reload(status: &Value) -> String {
+    let Some(failed) = status.pointer("/configuration/failed").filter(|failed| !failed.is_null()) else {
+        return "-".to_owned();
+    };
+    let at = cell("", failed.get("at").unwrap_or(&Value::Null));
+    let why = failed.get("why").and_then(Value::as_array).into_iter().flatten();
+    why.fold(format!("failed {at}; the configuration before it stays in force"), |said, why| {
+        format!("{said}\n{:<14}   {}", "", cell("", why))
+    })
+}
+
+fn ledger(status: &Value) -> String {
+    let field = |pointer: &str| cell("", status.pointer(pointer).unwrap_or(&Value::Null));
+    let state = match status.pointer("/ledger/writable").and_then(Value::as_bool) {
+        Some(true) => "writable",
+        _ => "not writable",
+    };
+    let events = count(status, "/ledger/events", "event");
+    format!("revision {}, {events}, {state}", field("/ledger/revision"))
+}
+
+/// `2 warnings`, from the number that stands there.
+fn count(status: &Value, pointer: &str, what: &str) -> String {
+    let number = status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    counted(usize::try_from(number).unwrap_or(usize::MAX), what)
 }

@@ -59,6 +59,15 @@ pub struct Line<'r> {
     help: &'r str,
 }
 
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file, self.message),
+            line => write!(f, "{}:{line}:{}: {}", self.file, self.column, self.message),
+        }
+    }
+}
+
 impl Report {
     /// A report without findings.
     #[must_use]

@@ -46,7 +46,7 @@ pub const SYSTEM_FILE: &str = "/etc/daypass/daypass.yaml";
 pub enum ConfigError {
     /// None of the usual places holds a file.
     #[error(
-        "there is no configuration: neither `./daypass.yaml` nor `/etc/daypass/daypass.yaml` exists; write one with `daypass init`, or name it with `--config`"
+        "there is no configuration: neither `./daypass.yaml` nor `/etc/daypass/daypass.yaml` exists\nnext: write one with `daypass init --api NAME --upstream URL`, or name it with `--config FILE` or DAYPASS_CONFIG"
     )]
     Missing,
     /// The file cannot be read.

@@ -5,6 +5,7 @@
 
 pub mod orders;
 
+mod shell;
 mod stage;
 mod steps;
 mod tour;
@@ -12,6 +13,7 @@ mod tour;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::node::Node;
 use stage::Stage;
@@ -38,15 +40,42 @@ pub fn demo(tour: Tour) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
+        // Before anything is made that an early Ctrl-C would leave behind.
+        let mut signals = Signals::listen().context("cannot listen to signals")?;
         let stage = Stage::build().await?;
-        let node = Node::start(stage.parts()?).await.context("cannot start Daypass")?;
-        let places = stage.places(&node)?;
-        let outcome = match tour {
-            Tour::Show => tour::show(&places).await,
-            Tour::Run => tour::run(places).await,
-        };
-        node.stop(DRAIN_TIME_MAX).await;
+        let outcome = play(tour, &stage, signals.stop()).await;
         stage.clear();
         outcome
     })
+}
+
+async fn play(tour: Tour, stage: &Stage, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let node = Node::start(stage.parts()?).await.context("cannot start Daypass")?;
+    let outcome = match (stage.places(&node), tour) {
+        (Ok(places), Tour::Show) => tour::show(&places, stop).await,
+        (Ok(places), Tour::Run) => tour::run(places, stop).await,
+        (Err(error), _) => Err(error),
+    };
+    node.stop(DRAIN_TIME_MAX).await;
+    outcome
+}
+
+/// What ends the demo: Ctrl-C, being told to, or the end of its terminal.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let [interrupt, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    async fn stop(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
 }

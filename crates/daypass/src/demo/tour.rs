@@ -2,26 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::shell::Shell;
 use super::stage::Places;
 use super::steps::{STEPS, Step};
 
 /// The longest answer that is shown, in characters; what follows is left out with a note.
 const SHOWN_MAX: usize = 2_000;
 
-/// Prints the tour for a person to type, then waits for Ctrl-C.
-pub(super) async fn show(places: &Places) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+/// Prints the tour for a person to type, then waits until it is to stop.
+pub(super) async fn show(places: &Places, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     print_tour(places).context("cannot print")?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    stop.await;
     Ok(())
 }
 
@@ -51,20 +47,31 @@ fn settings(places: &Places) -> [(&'static str, String); 4] {
     ]
 }
 
-/// Runs the tour; each answer must be the one expected.
-pub(super) async fn run(places: Places) -> anyhow::Result<()> {
+/// Runs the tour; each answer must be the one expected. Told to stop, it ends the command that runs.
+pub(super) async fn run(places: Places, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let shell = Arc::new(Shell::default());
+    let running = shell.clone();
     // The console answers on this runtime, so the shell is waited for elsewhere.
-    tokio::task::spawn_blocking(move || run_all(&places)).await.context("the tour broke off")?
+    let mut tour = tokio::task::spawn_blocking(move || run_all(&places, &running));
+    tokio::select! {
+        ended = &mut tour => ended.context("the tour broke off")?,
+        () = stop => {
+            shell.stop();
+            let _told_below = tour.await;
+            anyhow::bail!("the tour was interrupted; nothing is left behind")
+        }
+    }
 }
 
-fn run_all(places: &Places) -> anyhow::Result<()> {
+fn run_all(places: &Places, shell: &Shell) -> anyhow::Result<()> {
     let mut kept = BTreeMap::new();
     let mut out = io::stdout().lock();
     for (number, step) in STEPS.iter().enumerate() {
         let number = number.saturating_add(1);
         writeln!(out, "{number:>2}. {}\n$ {}", step.says, step.typed())?;
-        let output =
-            shell(places, &kept, step).context("cannot run a shell: the tour needs `sh` and `curl`")?;
+        let output = shell
+            .run(command(places, &kept, step))
+            .context("cannot run a shell: the tour needs `sh` and `curl`")?;
         let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         writeln!(out, "{}\n", shorten(&hide(&answer, step)))?;
         judge(step, &answer).with_context(|| {
@@ -79,12 +86,13 @@ fn run_all(places: &Places) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn shell(places: &Places, kept: &BTreeMap<&str, String>, step: &Step) -> io::Result<Output> {
+fn command(places: &Places, kept: &BTreeMap<&str, String>, step: &Step) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut search = places.bin.clone().into_os_string();
     search.push(":");
     search.push(path);
-    Command::new("sh")
+    let mut command = Command::new("sh");
+    command
         .args(["-c", step.command])
         .current_dir(places.config.parent().unwrap_or(&places.config))
         .env_remove("DAYPASS_SESSION")
@@ -95,9 +103,8 @@ fn shell(places: &Places, kept: &BTreeMap<&str, String>, step: &Step) -> io::Res
         .env("CONSOLE", &places.console)
         .env("NO_COLOR", "1")
         .env("PATH", search)
-        .envs(kept)
-        .stdin(Stdio::null())
-        .output()
+        .envs(kept);
+    command
 }
 
 /// A credential is not printed twice: the tour shows its kind and that it came.

@@ -6,6 +6,8 @@
 
 pub mod bridge;
 pub mod clock;
+pub mod configured;
+pub mod enforce;
 pub mod follow;
 pub mod people;
 pub mod run;

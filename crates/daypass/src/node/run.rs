@@ -15,9 +15,8 @@ use access::id::Name;
 use access::policy::Policy;
 use access::view::View;
 use access::{Clock, Revision, SubjectId, SubjectKind};
-use admin::{Console, Cut, Enforce, Entropy, Handles, Journaled, Listener, NodeCut, Vitals};
+use admin::{Console, Entropy, Handles, Journaled, Listener, Vitals};
 use control::{Act, Actor, Command, Via};
-use futures_util::future::BoxFuture;
 use gateway::{Gateway, Picture, Views};
 use journal::{Durability, Journal};
 use ledger::{ExecuteError, Keeper};
@@ -26,6 +25,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::node::bridge::{Bridge, Plans};
+use crate::node::configured::Configured;
+use crate::node::enforce::Enforcer;
 use crate::node::follow::follow;
 use crate::node::vitals::{NodeVitals, VIEW_AGE_MAX};
 
@@ -136,6 +137,7 @@ pub struct Node {
     journal: Journal,
     gateway: Arc<Gateway>,
     bridge: Arc<Bridge>,
+    configured: Arc<Configured>,
     journaled: watch::Receiver<Journaled>,
     following: JoinHandle<()>,
     serving: Vec<JoinHandle<()>>,
@@ -162,7 +164,9 @@ impl Node {
         let bridge = Arc::new(Bridge::new(views.clone()));
         let keeper = start_keeper(&parts, &bridge)?;
         refuse_lost_events(&keeper, &recovered)?;
-        adopt(&keeper, &bridge, parts.policy, parts.plans).await.map_err(StartError::Policy)?;
+        let adopted = adopt(&keeper, &bridge, parts.policy, parts.plans).await;
+        let revision = adopted.map_err(StartError::Policy)?;
+        let configured = Arc::new(Configured::new(revision, parts.clock.now()));
         let options = gateway::Options {
             address: parts.proxy,
             cores: parts.cores,
@@ -176,36 +180,57 @@ impl Node {
         known.pass(recovered.revision);
         let (done, journaled) = watch::channel(known);
         let following = spawn(follow(keeper.clone(), journal.clone(), recovered.revision, done));
-        let vitals =
-            NodeVitals::new(name.clone(), parts.clock.clone(), views, journal.clone(), bridge.clone());
+        let vitals = NodeVitals::new(
+            name.clone(),
+            parts.clock.clone(),
+            views,
+            journal.clone(),
+            bridge.clone(),
+            configured.clone(),
+        );
         let console = Console::new(Handles {
             keeper: keeper.clone(),
             journal: journal.clone(),
             clock: parts.clock.clone(),
             entropy: parts.entropy,
-            enforcer: Arc::new(Enforcer { node: name.clone(), gateway: gateway.clone() }),
+            enforcer: Arc::new(Enforcer::new(name.clone(), gateway.clone())),
             changes: journaled.clone(),
             vitals: Arc::new(vitals) as Arc<dyn Vitals>,
         });
-        let stop_console = watch::Sender::new(false);
-        let (console_address, serving) =
-            serve_console(&console, parts.console, &parts.data, &stop_console).await?;
-        Ok(Self {
+        let node = Self {
             name,
             data: parts.data,
-            console_address,
+            console_address: parts.console,
             recovered,
             clock: parts.clock,
             keeper,
             journal,
             gateway,
             bridge,
+            configured,
             journaled,
             following,
-            serving,
-            stop_console,
+            serving: Vec::new(),
+            stop_console: watch::Sender::new(false),
             _lock: lock,
-        })
+        };
+        node.open(console).await
+    }
+
+    /// Opens the console; what was started before it is stopped if that fails.
+    async fn open(mut self, console: Console) -> Result<Self, StartError> {
+        let served = serve_console(&console, self.console_address, &self.data, &self.stop_console).await;
+        drop(console);
+        match served {
+            Ok((address, serving)) => {
+                (self.console_address, self.serving) = (address, serving);
+                Ok(self)
+            }
+            Err(error) => {
+                self.stop(Duration::ZERO).await;
+                Err(error)
+            }
+        }
     }
 
     /// Its name in receipts.
@@ -261,7 +286,19 @@ impl Node {
     /// # Errors
     /// The ledger did not take the policy; the one before stays in force.
     pub async fn reload(&self, policy: Policy, plans: Plans) -> Result<Revision, ExecuteError> {
-        adopt(&self.keeper, &self.bridge, policy, plans).await
+        let revision = adopt(&self.keeper, &self.bridge, policy, plans).await?;
+        self.configured.replace(revision, self.clock.now());
+        Ok(revision)
+    }
+
+    /// Notes, for `status`, of how many things the configuration warns.
+    pub fn note_warnings(&self, warnings: usize) {
+        self.configured.warn(warnings);
+    }
+
+    /// Notes, for `status`, that a reload did not come about, a line a reason.
+    pub fn note_failed_reload(&self, why: Vec<String>) {
+        self.configured.fail(self.clock.now(), why);
     }
 
     /// Drains the proxy within `patience`, closes the console, and leaves ledger and journal complete.
@@ -442,27 +479,4 @@ fn listen_socket(path: &Path) -> Result<UnixListener, StartError> {
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(at)?;
     std::fs::rename(&fresh, path).map_err(at)?;
     Ok(listener)
-}
-
-/// Has the gateway cut, and reports it as a receipt shows it.
-struct Enforcer {
-    node: Arc<str>,
-    gateway: Arc<Gateway>,
-}
-
-impl Enforce for Enforcer {
-    fn enforce(&self, revision: Revision) -> BoxFuture<'_, Cut> {
-        Box::pin(async move {
-            let Some(cut) = self.gateway.enforced(revision).await else { return Cut::default() };
-            let took = u64::try_from(cut.slowest.as_millis()).unwrap_or(u64::MAX);
-            Cut {
-                nodes: vec![NodeCut { node: self.node.to_string(), acknowledged_ms: took }],
-                websocket: cut.streams.websocket,
-                sse: cut.streams.sse,
-                grpc: cut.streams.grpc,
-                transfer: cut.streams.transfer,
-                slowest_ms: took,
-            }
-        })
-    }
 }

@@ -13,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::node::bridge::Bridge;
+use crate::node::configured::Configured;
 
 /// How old the view may grow before the node refuses.
 pub const VIEW_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
@@ -33,6 +34,7 @@ struct Pulse {
     views: Arc<Views>,
     journal: Journal,
     bridge: Arc<Bridge>,
+    configured: Arc<Configured>,
 }
 
 impl NodeVitals {
@@ -44,8 +46,9 @@ impl NodeVitals {
         views: Arc<Views>,
         journal: Journal,
         bridge: Arc<Bridge>,
+        configured: Arc<Configured>,
     ) -> Self {
-        let pulse = Pulse { node, started: clock.now(), clock, views, journal, bridge };
+        let pulse = Pulse { node, started: clock.now(), clock, views, journal, bridge, configured };
         let mut registry = Registry::with_prefix("daypass");
         registry.register_collector(Box::new(pulse.clone()));
         Self { registry, pulse }
@@ -77,6 +80,7 @@ impl Vitals for NodeVitals {
             nodes: vec![NodeHealth { node: pulse.node.to_string(), revision, started: pulse.started }],
             view_age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             spooled: 0,
+            configuration: pulse.configured.read(),
         }
     }
 

@@ -166,11 +166,11 @@ fn grants_are_given_and_listed() {
     "#]],
     );
     check(
-        &["grants", "--all", "-o", "jsonl"],
+        &["grants", "--user", "alice", "-o", "jsonl"],
         200,
         r#"[{"grant":"grant_1"},{"grant":"grant_2"}]"#,
         &expect![[r#"
-        GET /api/v1/grants?all=true
+        GET /api/v1/grants?user=user%3Aalice
         exit 0
         -- stdout
         {"grant":"grant_1"}

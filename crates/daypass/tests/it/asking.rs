@@ -7,7 +7,7 @@ use super::cli::daypass;
 
 #[test]
 fn the_journal_is_searched_in_the_form_asked_for() {
-    let rows = "{\"id\":\"i1\",\"time\":1795316400000000,\"decision\":\"allow\",\"status\":200,\"subject\":\"alice\",\"method\":\"GET\",\"path\":\"/v1/\\u001b[2J\",\"operation\":\"getOrder\",\"reason\":null}\n{\"id\":\"i2\"}\n";
+    let rows = "{\"id\":\"i1\",\"time\":1795316400000000,\"decision\":\"allow\",\"status\":200,\"subject\":\"alice\",\"api\":\"orders\",\"method\":\"GET\",\"path\":\"/v1/\\u001b[2J\",\"operation\":\"getOrder\",\"reason\":null}\n{\"id\":\"i2\"}\n";
     check(
         &["audit", "search", "--user", "alice", "--path", "/a b"],
         200,
@@ -16,9 +16,9 @@ fn the_journal_is_searched_in_the_form_asked_for() {
             GET /api/v1/audit/requests?user=alice&path=%2Fa+b&order=newest&limit=101
             exit 0
             -- stdout
-            TIME                         DECISION  STATUS  SUBJECT  METHOD  PATH           OPERATION  REASON  OUTCOME  ID
-            2026-11-22T03:00:00.000000Z  allow     200     alice    GET     /v1/\u{1b}[2J  getOrder   -       -        i1
-            -                            -         -       -        -       -              -          -       -        i2
+            TIME                         DECISION  STATUS  SUBJECT  API     METHOD  PATH           OPERATION  REASON  OUTCOME  ID
+            2026-11-22T03:00:00.000000Z  allow     200     alice    orders  GET     /v1/\u{1b}[2J  getOrder   -       -        i1
+            -                            -         -       -        -       -       -              -          -       -        i2
         "#]],
     );
     check(
@@ -26,26 +26,26 @@ fn the_journal_is_searched_in_the_form_asked_for() {
         200,
         rows,
         &expect![[r#"
-        GET /api/v1/audit/requests?since=2026-11-22T00%3A00%3A00.000000Z&order=newest
-        exit 0
-        -- stdout
-        [
-        {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null},
-        {"id":"i2"}
-        ]
-    "#]],
+            GET /api/v1/audit/requests?since=2026-11-22T00%3A00%3A00.000000Z&order=newest
+            exit 0
+            -- stdout
+            [
+            {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","api":"orders","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null},
+            {"id":"i2"}
+            ]
+        "#]],
     );
     check(
         &["audit", "search", "-o", "jsonl", "--limit", "2"],
         200,
         rows,
         &expect![[r#"
-        GET /api/v1/audit/requests?order=newest&limit=2
-        exit 0
-        -- stdout
-        {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null}
-        {"id":"i2"}
-    "#]],
+            GET /api/v1/audit/requests?order=newest&limit=2
+            exit 0
+            -- stdout
+            {"id":"i1","time":1795316400000000,"decision":"allow","status":200,"subject":"alice","api":"orders","method":"GET","path":"/v1/\u001b[2J","operation":"getOrder","reason":null}
+            {"id":"i2"}
+        "#]],
     );
     check(
         &["audit", "search", "-o", "json"],
@@ -96,33 +96,33 @@ fn the_table_shows_the_newest_hundred_and_says_so() {
 
 #[test]
 fn tail_prints_a_line_a_request() {
-    let events = ": heartbeat\n\nevent: request\ndata: {\"time\":1795316400000000,\"decision\":\"refuse\",\"status\":403,\"subject\":\"alice\",\"method\":\"GET\",\"path\":\"/v1/a\",\"operation\":\"getA\",\"reason\":\"operation_not_allowed\",\"duration_us\":1234}\n\nevent: other\ndata: {}\n\n";
+    let events = ": heartbeat\n\nevent: request\ndata: {\"time\":1795316400000000,\"decision\":\"refuse\",\"status\":403,\"subject\":\"alice\",\"api\":\"orders\",\"method\":\"GET\",\"path\":\"/v1/a\",\"operation\":\"getA\",\"reason\":\"operation_not_allowed\",\"duration_us\":1234}\n\nevent: other\ndata: {}\n\n";
     check(
         &["audit", "tail"],
         200,
         events,
         &expect![[r#"
-        GET /api/v1/journal/stream
-        exit 1
-        -- stdout
-        2026-11-22T03:00:00.000000Z refuse 403 alice GET /v1/a getA operation_not_allowed 1.2 ms
-        -- stderr
-        following requests; Ctrl-C ends
-        the server ended the stream
-    "#]],
+            GET /api/v1/journal/stream
+            exit 1
+            -- stdout
+            2026-11-22T03:00:00.000000Z refuse 403 alice orders GET /v1/a getA operation_not_allowed 1.2 ms
+            -- stderr
+            following requests; Ctrl-C ends
+            the server ended the stream
+        "#]],
     );
     check(
         &["audit", "tail", "-o", "jsonl", "-q"],
         200,
         events,
         &expect![[r#"
-        GET /api/v1/journal/stream
-        exit 1
-        -- stdout
-        {"time":1795316400000000,"decision":"refuse","status":403,"subject":"alice","method":"GET","path":"/v1/a","operation":"getA","reason":"operation_not_allowed","duration_us":1234}
-        -- stderr
-        the server ended the stream
-    "#]],
+            GET /api/v1/journal/stream
+            exit 1
+            -- stdout
+            {"time":1795316400000000,"decision":"refuse","status":403,"subject":"alice","api":"orders","method":"GET","path":"/v1/a","operation":"getA","reason":"operation_not_allowed","duration_us":1234}
+            -- stderr
+            the server ended the stream
+        "#]],
     );
 }
 
@@ -157,33 +157,38 @@ fn explain_prints_sentences() {
 
 #[test]
 fn status_is_told_in_words_and_in_data() {
-    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
+    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"configuration":{"revision":5,"loaded":"2026-11-22T03:00:00Z","warnings":1,"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]}},"ledger":{"revision":9,"events":9,"writable":true},"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
     check(
         &["status"],
         200,
         answer,
         &expect![[r#"
-        GET /api/v1/status
-        exit 0
-        -- stdout
-        ready          no
-        why not        journal
-        journal        10 entries, 3 ms behind
-        journal error  disk full
-        view           revision 7, 12 ms old
-        fail open      0 min
-        node           n1 at revision 7, since 2026-11-22T03:00:00Z
-    "#]],
+            GET /api/v1/status
+            exit 0
+            -- stdout
+            ready          no
+            why not        journal
+            configuration  loaded 2026-11-22T03:00:00Z at revision 5, 1 warning
+            reload         failed 2026-11-22T04:00:00Z; the configuration before it stays in force
+                             daypass.yaml:3:1: unknown key `api`
+                             daypass.yaml:9:1: `x` is missing
+            ledger         revision 9, 9 events, writable
+            journal        10 entries, 3 ms behind
+            journal error  disk full
+            view           revision 7, 12 ms old
+            fail open      0 min
+            node           n1 at revision 7, since 2026-11-22T03:00:00Z
+        "#]],
     );
     check(
         &["status", "-o", "json"],
         200,
         answer,
         &expect![[r#"
-        GET /api/v1/status
-        exit 0
-        -- stdout
-        {"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"ready":false,"view":{"age_ms":12,"revision":7},"why":["journal"]}
-    "#]],
+            GET /api/v1/status
+            exit 0
+            -- stdout
+            {"configuration":{"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]},"loaded":"2026-11-22T03:00:00Z","revision":5,"warnings":1},"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"ledger":{"events":9,"revision":9,"writable":true},"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"ready":false,"view":{"age_ms":12,"revision":7},"why":["journal"]}
+        "#]],
     );
 }

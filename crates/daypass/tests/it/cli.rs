@@ -189,13 +189,11 @@ fn init_writes_nothing_that_would_not_work() {
         &directory,
         &["init", "--api", "shop", "--upstream", "https://shop"],
         &expect![[r#"
-        exit 2
-        -- stderr
-        daypass.yaml:16:17: this version does not speak TLS to upstreams
-          16 |     upstreams: ["https://shop"]
-             |                 ^^^^^^^^^^^^^^
-             = use `http://` or `h2c://` on a network that you trust
-    "#]],
+            exit 2
+            -- stderr
+            `--upstream https://shop`: this version does not speak TLS to upstreams
+            next: use `http://` or `h2c://` on a network that you trust
+        "#]],
     );
     check(
         &directory,
@@ -227,10 +225,11 @@ fn a_wrong_configuration_ends_with_2_wherever_it_is_read() {
         &directory,
         &["check"],
         &expect![[r#"
-        exit 2
-        -- stderr
-        there is no configuration: neither `./daypass.yaml` nor `/etc/daypass/daypass.yaml` exists; write one with `daypass init`, or name it with `--config`
-    "#]],
+            exit 2
+            -- stderr
+            there is no configuration: neither `./daypass.yaml` nor `/etc/daypass/daypass.yaml` exists
+            next: write one with `daypass init --api NAME --upstream URL`, or name it with `--config FILE` or DAYPASS_CONFIG
+        "#]],
     );
     check(
         &directory,
@@ -328,7 +327,8 @@ fn a_configuration_that_is_wrong_elsewhere_keeps_nobody_from_the_socket() {
         &expect![[r#"
             exit 1
             -- stderr
-            no server runs here (`there/admin.sock`): start it with `daypass serve`, or set DAYPASS_URL and DAYPASS_SESSION
+            no server runs here (`there/admin.sock`)
+            next: start it with `daypass serve`, or set DAYPASS_URL and DAYPASS_SESSION
         "#]],
     );
 }
@@ -411,14 +411,16 @@ fn usage_errors_end_with_2() {
 #[test]
 fn without_a_server_the_error_says_what_to_do() {
     let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("daypass.yaml"), "{}\n").unwrap();
     check(
         &directory,
         &["status"],
         &expect![[r#"
-        exit 1
-        -- stderr
-        no server runs here (`daypass-data/admin.sock`): start it with `daypass serve`, or set DAYPASS_URL and DAYPASS_SESSION
-    "#]],
+            exit 1
+            -- stderr
+            no server runs here (`./daypass-data/admin.sock`)
+            next: start it with `daypass serve`, or set DAYPASS_URL and DAYPASS_SESSION
+        "#]],
     );
     let run = |arguments: &[&str], environment: &[(&str, &str)]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daypass"));

@@ -278,3 +278,23 @@ async fn no_access_outlives_its_grant() {
     println!("{STEPS} steps: {let_through} let through, {refused} refused");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_refusal_says_in_a_sentence_which_command_gives_access() {
+    let setup = Setup::default()
+        .role("refunds", &["orders:refundOrder"], &[])
+        .role("half-refunds", &["orders:refundOrder"], &[])
+        .role("no-refunds", &["orders:read"], &["orders:refundOrder"]);
+    let world = World::of(setup).await;
+    let next = async |credential: &str| {
+        let refund = Ask::post("/orders/v1/orders/7/refund", "{}").bearer(credential);
+        let refused = world.send(&refund).await;
+        assert_eq!(refused.code(), "operation_not_allowed");
+        refused.json()["next"].as_str().unwrap().to_owned()
+    };
+    let token = world.fresh_token("alice", "orders-viewer").await.secret;
+    expect!["ask an administrator to run `daypass grant half-refunds --to alice --for 1h --reason 'WHY'`; instead of `half-refunds` it may be `orders-admin` or `refunds`"].assert_eq(&next(&token).await);
+    let key = world.service("ci", &["orders-viewer", "no-refunds"]).await.secret;
+    expect!["a service's roles are fixed with its key: ask an administrator to replace both with `daypass service remove ci && daypass service add ci --role orders-viewer --role half-refunds --for 90d`, which ends this key and prints the new one; instead of `half-refunds` it may be `orders-admin` or `refunds`"].assert_eq(&next(&key).await);
+    world.finish().await;
+}

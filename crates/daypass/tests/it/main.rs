@@ -2,6 +2,8 @@
 //! after every test that sends traffic.
 
 #[cfg(test)]
+mod advice;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod asking;
@@ -31,3 +33,5 @@ mod reload;
 mod revocation;
 #[cfg(test)]
 mod schema;
+#[cfg(test)]
+mod serving;

@@ -243,3 +243,38 @@ async fn a_client_that_reads_nothing_over_http2_is_cut_all_the_same() {
     drop(unread);
     world.finish().await;
 }
+
+/// Why a request went as it did, in the console's sentences.
+async fn why(world: &World, answer: &testkit::Answer) -> Vec<String> {
+    world.row(answer).await;
+    let explained = world.admin(Ask::get(&format!("/api/v1/explain/{}", answer.id()))).await.json();
+    serde_json::from_value(explained["why"].clone()).unwrap()
+}
+
+#[tokio::test]
+async fn an_explanation_says_who_revoked_the_credential_and_why() {
+    let world = World::start().await;
+    let key = world.service("ci", &["orders-viewer"]).await;
+    let token = world.fresh_token("alice", "orders-viewer").await;
+    let grant = world.fresh_token("bob", "orders-viewer").await;
+    let allowed = world.get(&key.secret, "/orders/v1/orders/7").await;
+    assert!(!why(&world, &allowed).await.concat().contains("revoked"), "nobody has revoked anything yet");
+    world.revoke("key", &key.id).await;
+    world.revoke("token", &token.id).await;
+    world.revoke("user", "bob").await;
+    for (what, issue) in [("service key", &key), ("token", &token)] {
+        let refused = world.get(&issue.secret, "/orders/v1/orders/7").await;
+        assert_eq!(refused.code(), "credential_revoked");
+        let why = why(&world, &refused).await;
+        let said = why.last().unwrap();
+        assert!(said.starts_with(&format!("The {what} `{}` was revoked by `local:", issue.id)), "{said}");
+        assert!(said.ends_with(", because: a test says so"), "{said}");
+    }
+    let refused = world.get(&grant.secret, "/orders/v1/orders/7").await;
+    let why_refused = why(&world, &refused).await;
+    assert_eq!(why_refused.concat().matches("because: a test says so").count(), 1, "{why_refused:?}");
+    assert!(why(&world, &allowed).await.concat().contains("was revoked by"), "what was allowed says it, too");
+    let nobody = world.send(&Ask::get("/orders/v1/orders/7")).await;
+    assert!(why(&world, &nobody).await[0].contains(", somebody unknown asked for"));
+    world.finish().await;
+}

@@ -6,6 +6,7 @@
 mod api;
 mod later;
 mod people;
+mod reach;
 mod role;
 
 use std::net::SocketAddr;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use access::RoleName;
 use access::policy::{Api, Compiled, Policy, PolicyError, Route, RuleList};
 use access::role::{Role, Rule, Scope};
+use admin::near::{listed, nearest};
 
 use super::super::api::{self as written};
 use super::super::finding::FINDINGS_MAX;
 use super::super::place::{Named, Place, Placed};
-use super::super::read::{listed, nearest};
 use super::super::text::RuleText;
 use super::Resolver;
 use super::api::ApiMarks;
@@ -27,8 +27,8 @@ pub(super) type RoleMarks = BTreeMap<RoleName, RuleMarks>;
 /// Where the rules of one role stand, in the order of its lists.
 #[derive(Default)]
 pub(super) struct RuleMarks {
-    allow: Vec<Place>,
-    deny: Vec<Place>,
+    pub(super) allow: Vec<Place>,
+    pub(super) deny: Vec<Place>,
 }
 
 impl Resolver<'_> {
@@ -66,13 +66,13 @@ impl Resolver<'_> {
         parsed.unzip()
     }
 
-    /// Compiles the policy, and again without what was wrong, until nothing is.
+    /// Compiles the policy, and again without what was wrong, until nothing is; then looks at what rules reach.
     pub(super) fn check_rules(&mut self, policy: &Policy, apis: &ApiMarks, mut roles: RoleMarks) {
         let mut left = policy.clone();
         forget_unread(&mut left, apis, &mut roles);
         for _ in 0..FINDINGS_MAX {
             match Compiled::new(left.clone()) {
-                Ok(_) => return,
+                Ok(_) => return self.check_reach(&left, &roles),
                 Err(error) => self.take_out(&error, &mut left, apis, &mut roles),
             }
         }

@@ -5,6 +5,68 @@ use expect_test::expect;
 use super::*;
 
 #[test]
+fn a_path_rule_that_matches_no_operation_is_reported_and_a_deny_that_does_is_refused() {
+    check_with(
+        "roles:
+  r:
+    allow: [orders:read, 'orders:GET /orders', 'orders:DELETE /v1/orders/{id}', 'orders:GET /v2/**']
+",
+        &expect![[r#"
+            ok
+            daypass.yaml:4:26: this rule allows nothing: no operation in the contract of `orders` matches it
+              4 |     allow: [orders:read, 'orders:GET /orders', 'orders:DELETE /v1/orders/{id}', 'orders:GET /v2/**']
+                |                          ^^^^^^^^^^^^^^^^^^^^
+                = did you mean `/v1/orders`?
+            daypass.yaml:4:48: this rule allows nothing: no operation in the contract of `orders` matches it
+              4 |     allow: [orders:read, 'orders:GET /orders', 'orders:DELETE /v1/orders/{id}', 'orders:GET /v2/**']
+                |                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+                = the operations at this path are `GET /v1/orders/{id}`
+            daypass.yaml:4:81: this rule allows nothing: no operation in the contract of `orders` matches it
+              4 |     allow: [orders:read, 'orders:GET /orders', 'orders:DELETE /v1/orders/{id}', 'orders:GET /v2/**']
+                |                                                                                 ^^^^^^^^^^^^^^^^^^^
+                = its operations are `GET /v1/orders`, `POST /v1/orders` or `GET /v1/orders/{id}`
+        "#]],
+    );
+    check_with(
+        "roles:
+  r:
+    allow: [orders:read]
+    deny: ['orders:GET /orders', 'orders:* /v1/order/{id}', 'orders:POST /v1/orders/{id}', 'orders:* /**']
+",
+        &expect![[r#"
+            daypass.yaml:5:12: this rule denies nothing: no operation in the contract of `orders` matches it
+              5 |     deny: ['orders:GET /orders', 'orders:* /v1/order/{id}', 'orders:POST /v1/orders/{id}', 'orders:* /**']
+                |            ^^^^^^^^^^^^^^^^^^^^
+                = did you mean `/v1/orders`?
+            daypass.yaml:5:34: this rule denies nothing: no operation in the contract of `orders` matches it
+              5 |     deny: ['orders:GET /orders', 'orders:* /v1/order/{id}', 'orders:POST /v1/orders/{id}', 'orders:* /**']
+                |                                  ^^^^^^^^^^^^^^^^^^^^^^^^^
+                = did you mean `/v1/orders/{id}`?
+            daypass.yaml:5:61: this rule denies nothing: no operation in the contract of `orders` matches it
+              5 |     deny: ['orders:GET /orders', 'orders:* /v1/order/{id}', 'orders:POST /v1/orders/{id}', 'orders:* /**']
+                |                                                             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+                = the operations at this path are `GET /v1/orders/{id}`
+        "#]],
+    );
+    // HEAD goes to GET operations, and one path of several is enough.
+    check_with(
+        "roles: { r: { allow: ['orders:HEAD /v1/orders', 'orders:GET /v1/orders/7'], deny: ['orders:write'] } }",
+        &expect![[r#"
+            ok
+        "#]],
+    );
+}
+
+#[test]
+fn path_rules_may_name_anything_where_requests_outside_the_contract_pass() {
+    let api = "route: { prefix: /orders }, upstreams: [http://127.0.0.1:7001]";
+    for contract in ["", ", openapi: orders.yaml, unlisted: allow"] {
+        let roles = "roles: { r: { allow: ['orders:GET /a'], deny: ['orders:GET /b'] } }";
+        check(&format!("apis: {{ orders: {{ {api}{contract} }} }}\n{roles}"), &expect![["ok\n"]]);
+    }
+}
+
+#[test]
 fn rules_name_what_exists() {
     check_with(
         "roles:

@@ -1,0 +1,136 @@
+//! The server as a process: what it says of itself while it runs, and what it leaves behind.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use daypass::config::{Config, Environment, Source};
+use daypass::node::{Node, StartError};
+use rustix::process::{Pid, Signal, kill_process};
+
+use tempfile::TempDir;
+
+use super::cli::daypass;
+
+const CONFIGURATION: &str = "listen: { proxy: '127.0.0.1:0', console: '127.0.0.1:0' }
+apis: { a: { route: { prefix: /a }, upstreams: [http://a] } }
+roles: { r: { allow: ['a:all'] } }
+";
+
+/// A running server, ended with the test.
+struct Server {
+    child: Child,
+    says: BufReader<ChildStderr>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    fn start(directory: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daypass"));
+        command.env_clear().env("NO_COLOR", "1").current_dir(directory).arg("serve");
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let says = BufReader::new(child.stderr.take().unwrap());
+        let mut server = Self { child, says };
+        server.wait_for("serving node=");
+        server
+    }
+
+    /// Reads what it says up to a line that contains `text`.
+    fn wait_for(&mut self, text: &str) -> String {
+        let mut said = String::new();
+        while !said.contains(text) {
+            assert_ne!(self.says.read_line(&mut said).unwrap(), 0, "it ended without `{text}`: {said}");
+        }
+        said
+    }
+
+    fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
+    }
+}
+
+fn status(directory: &TempDir, arguments: &[&str]) -> String {
+    let output = daypass(directory.path(), &[&["status"], arguments].concat());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn status_shows_the_configuration_in_force_and_why_the_last_reload_failed() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("daypass.yaml");
+    fs::write(&file, CONFIGURATION).unwrap();
+    let mut server = Server::start(directory.path());
+    let shown = status(&directory, &[]);
+    assert!(shown.contains("at revision 1, no warnings\n") && !shown.contains("reload"), "{shown}");
+    assert!(shown.contains("ledger         revision 1, 1 event, writable\n"), "{shown}");
+
+    fs::write(&file, format!("{CONFIGURATION}api: {{}}\n")).unwrap();
+    server.hang_up();
+    server.wait_for("unknown key `api`");
+    let shown = status(&directory, &[]);
+    assert!(shown.contains("the configuration before it stays in force\n"), "{shown}");
+    assert!(shown.contains("  daypass.yaml:4:1: unknown key `api`\n"), "{shown}");
+
+    fs::write(&file, format!("{CONFIGURATION}schedules: {{ s: {{ ical: 'https://x' }} }}\n")).unwrap();
+    server.hang_up();
+    let said = server.wait_for("the configuration was reloaded");
+    assert!(said.contains("`schedules` is not in force"), "a reload tells its warnings: {said}");
+    let shown: serde_json::Value = serde_json::from_str(&status(&directory, &["-o", "json"])).unwrap();
+    let configuration = &shown["configuration"];
+    assert_eq!((&configuration["warnings"], &configuration["failed"]), (&1.into(), &serde_json::Value::Null));
+}
+
+/// Runs the demo until it has said `text`, sends it a signal, and tells how it ended and what is left of its files.
+fn interrupted(arguments: &[&str], text: &str, signal: Signal) -> (Option<i32>, usize) {
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daypass"));
+    command.arg("demo").args(arguments).env("TMPDIR", directory.path()).env("NO_COLOR", "1");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = String::new();
+    let mut says = BufReader::new(child.stdout.take().unwrap());
+    while !said.contains(text) {
+        assert_ne!(says.read_line(&mut said).unwrap(), 0, "it ended without `{text}`: {said}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    kill_process(Pid::from_child(&child), signal).unwrap();
+    // Its output is read to the end, so that it never waits for a reader.
+    let _ = std::io::copy(&mut says, &mut std::io::sink());
+    (child.wait().unwrap().code(), fs::read_dir(directory.path()).unwrap().count())
+}
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_nothing_behind() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        assert_eq!(interrupted(&[], "Ctrl-C ends it", signal), (Some(0), 0), "{signal:?}");
+        assert_eq!(interrupted(&["--tour"], "$ ", signal), (Some(1), 0), "{signal:?} in the tour");
+    }
+}
+
+/// A node on a directory, from a file as `serve` would read it.
+async fn start(directory: &TempDir, console: &str) -> Result<Node, StartError> {
+    let text = CONFIGURATION.replace("console: '127.0.0.1:0'", &format!("console: '{console}'"));
+    let source = Source { path: "daypass.yaml".into(), text: text.into() };
+    let loaded = Config::resolve(source, directory.path(), &Environment::of([])).unwrap();
+    Node::start(daypass::serve::parts(loaded.settings).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_have_its_console_leaves_nothing_running() {
+    let directory = TempDir::new().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let refused = start(&directory, &taken).await.err().unwrap();
+    assert!(matches!(refused, StartError::Console { .. }), "{refused}");
+    // Its journal and ledger are closed: the next one can have them at once.
+    let node = start(&directory, "127.0.0.1:0").await.unwrap();
+    assert_eq!(node.recovered().torn_bytes, 0);
+    node.stop(Duration::ZERO).await;
+}

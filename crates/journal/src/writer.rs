@@ -6,6 +6,8 @@
 //! When a write or a sync fails, nothing of that commit counts. The log is *down*: every intent fails at once,
 //! refusals and statements are held. Each `retry_every` the writer cuts the segment to what was acknowledged and
 //! begins a new one, since pages that failed to sync cannot be trusted; then it writes what was held.
+//! The same happens when it is not known whether a next segment stands under its name: until one surely does,
+//! no leaf is written anywhere, so that the only segment there may be holds none and begins where the log ends.
 //!
 //! When no next segment can be made, the last one's reserve remains: 448 bytes for the
 //! outcome of each open entry, and [`CONTROL_RESERVE_BYTES`] that only refusals and statements may use.
@@ -19,7 +21,7 @@ use std::time::Duration;
 
 use access::{Clock, Timestamp};
 
-use crate::active::{Active, Broken, Sync};
+use crate::active::{Active, Broken, NotMade, Sync};
 use crate::disk::Disk;
 use crate::frame::{self, Frames, MARK_BYTES};
 use crate::group::{Admits, COMMANDS_PER_COMMIT_MAX, Group, answer, assemble};
@@ -176,7 +178,11 @@ impl Writer {
         if self.trouble_since.is_none() {
             match self.rotate(group.bytes(Admits::All) + reserve) {
                 Ok(()) => return Admits::All,
-                Err(fault) => self.crowd(&fault),
+                Err(fault) if matches!(self.state, State::Up(_)) => self.crowd(&fault),
+                Err(fault) => {
+                    self.fail(&fault);
+                    return Admits::Nothing;
+                }
             }
         }
         let kept = group.bytes(Admits::Kept) + self.reserve(0) - self.control_reserve();
@@ -262,14 +268,37 @@ impl Writer {
             active.sync()?;
         }
         let first_leaf = active.name.first_leaf;
-        let next = begin(&self.settings, &mut self.log, self.clock.now(), Some(first_leaf), needed)?;
-        let full = std::mem::replace(active, next);
+        let next = self.begin(Some(first_leaf), needed)?;
+        let State::Up(full) = std::mem::replace(&mut self.state, State::Up(next)) else {
+            return Ok(());
+        };
         self.finished_bytes += full.offset();
         if let Err(fault) = full.finish() {
             // Its records are safe; only room allocated ahead is not given back.
             tracing::warn!(%fault, first_leaf, "a full journal segment was not cut to its length");
         }
         Ok(())
+    }
+
+    /// Begins a segment at the log's end; `last` is the first leaf of the last one.
+    fn begin(&mut self, last: Option<u64>, needed: u64) -> io::Result<Active> {
+        let Settings { directory, node, durability, segment_bytes_max, disk, .. } = &self.settings;
+        let header = self.log.header(node, *durability, self.clock.now(), last);
+        match Active::create(&**disk, directory, &header, *segment_bytes_max, needed) {
+            Ok(active) => {
+                self.log.begin(&header);
+                Ok(active)
+            }
+            Err(NotMade::Nothing(fault)) => Err(fault),
+            Err(NotMade::Unsure(fault)) => {
+                self.fail(&fault);
+                if let State::Down(last) = &mut self.state {
+                    // An empty segment of the same name may have been replaced: nothing of it is left to repair.
+                    *last = last.take().filter(|last| last.first_leaf < header.first_leaf);
+                }
+                Err(fault)
+            }
+        }
     }
 
     /// Only the reserve is left.
@@ -327,7 +356,7 @@ impl Writer {
                 broken.repair(&*self.settings.disk)?;
             }
             let first_leaf = last.as_ref().map(|broken| broken.first_leaf);
-            self.state = State::Up(begin(&self.settings, &mut self.log, now, first_leaf, needed)?);
+            self.state = State::Up(self.begin(first_leaf, needed)?);
         } else {
             self.rotate(needed)?;
         }
@@ -401,20 +430,6 @@ fn gather(group: &mut Group, first: Command, commands: &Receiver<Command>) -> Op
         next = commands.try_recv().ok();
     }
     next.and_then(|command| group.join(command))
-}
-
-fn begin(
-    settings: &Settings,
-    log: &mut Log,
-    now: Timestamp,
-    last: Option<u64>,
-    needed: u64,
-) -> io::Result<Active> {
-    let header = log.header(&settings.node, settings.durability, now, last);
-    let active =
-        Active::create(&*settings.disk, &settings.directory, &header, settings.segment_bytes_max, needed)?;
-    log.begin(&header);
-    Ok(active)
 }
 
 fn commit(active: &mut Active, buffer: &mut Vec<u8>, durability: Durability) -> io::Result<()> {

@@ -250,3 +250,64 @@ fn an_outage_that_goes_on_is_told_once_and_ends_when_every_step_of_the_repair_wo
     assert_eq!(world.story(), ["/before completed", "/after completed"]);
     assert_eq!(world.notes().iter().filter(|note| note.kind == "journal_resumed").count(), 1);
 }
+
+/// Fills the segment until a next one is made, whose name is not known to be durable.
+async fn fill_until_down(world: &World, lane: &journal::Lane) -> usize {
+    world.disk.set(Faults { rename: Some(ErrorKind::Other), ..Faults::default() });
+    let mut passed = 0;
+    loop {
+        match lane.open(&request(world.id(), "/a")).await {
+            Ok(entry) => entry.close(&closing(Ending::Completed)),
+            Err(why) => {
+                assert_eq!(why, Unavailable::Down);
+                return passed;
+            }
+        }
+        passed += 1;
+    }
+}
+
+#[test]
+fn a_segment_whose_name_may_not_be_durable_costs_no_row_and_is_no_damage() {
+    let world = World::new().with(|options| options.segment_bytes_max = 16 * 1024);
+    let (journal, _) = world.open();
+    on_lane(&journal, async |lane| {
+        let open = lane.open(&request(world.id(), "/open")).await.unwrap();
+        let passed = fill_until_down(&world, &lane).await;
+        assert_eq!(journal.health().writable, Writable::No);
+        open.close(&closing(Ending::Completed));
+        world.disk.fails_again(3).await;
+        let (found, then) = (world.story(), world.copy());
+        assert_eq!(found.len(), 1 + passed);
+        then.open().0.shutdown().unwrap();
+        assert_eq!(then.story().len(), found.len(), "a restart finds the same rows");
+        then.open().0.shutdown().unwrap();
+        world.disk.heal();
+        journal.becomes(Writable::Yes).await;
+        pass(&world, &lane, "/after").await;
+        lane.flush().await;
+        let story = world.story();
+        assert_eq!((story.len(), story[0].as_str()), (2 + passed, "/open completed"));
+        assert!(story.iter().all(|row| row.ends_with(" completed")), "{story:?}");
+    });
+    journal.shutdown().unwrap();
+    world.open().0.shutdown().unwrap();
+}
+
+#[test]
+fn the_first_segment_of_all_may_also_be_in_doubt() {
+    let world = World::new();
+    world.disk.set(Faults { rename: Some(ErrorKind::Other), ..Faults::default() });
+    let (journal, _) = world.open();
+    assert_eq!(journal.health().writable, Writable::No);
+    on_lane(&journal, async |lane| {
+        world.disk.fails_again(3).await;
+        world.disk.heal();
+        journal.becomes(Writable::Yes).await;
+        pass(&world, &lane, "/a").await;
+        lane.flush().await;
+    });
+    journal.shutdown().unwrap();
+    assert_eq!(world.story(), ["/a completed"]);
+    assert_eq!(world.open().1.leaves, 4);
+}

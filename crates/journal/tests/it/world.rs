@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     pub(crate) torn: usize,
     pub(crate) sync: Option<io::ErrorKind>,
     pub(crate) truncate: Option<io::ErrorKind>,
+    /// The name is changed, and making that durable fails.
+    pub(crate) rename: Option<io::ErrorKind>,
     /// Syncs do not come back.
     pub(crate) hung: Option<()>,
 }
@@ -85,7 +87,8 @@ impl Disk for BadDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
+        std::fs::rename(from, to)?;
+        self.fails(|faults| faults.rename)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

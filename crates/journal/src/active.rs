@@ -65,9 +65,15 @@ impl Active {
         self.file.write_all_at(bytes, self.offset)?;
         if sync == Sync::Now {
             self.file.sync()?;
+            self.look()?;
         }
         self.offset += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Makes sure that this segment is still where a reader looks for it.
+    pub(crate) fn look(&self) -> io::Result<()> {
+        if self.file.is_at(&self.name.path)? { Ok(()) } else { Err(gone(&self.name.path)) }
     }
 
     /// Makes what was committed durable.
@@ -105,8 +111,19 @@ pub(crate) struct Broken {
 
 impl Broken {
     pub(crate) fn repair(&self, disk: &dyn Disk) -> io::Result<()> {
-        cut(&*disk.open(&self.path)?, self.good_bytes)
+        let file = disk.open(&self.path).map_err(|fault| named(&self.path, fault))?;
+        cut(&*file, self.good_bytes)
     }
+}
+
+/// A file or directory of the journal that somebody took away.
+fn gone(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("`{}` is gone", path.display()))
+}
+
+/// The same error; if nothing is there, it says where.
+pub(crate) fn named(path: &Path, fault: io::Error) -> io::Error {
+    if fault.kind() == io::ErrorKind::NotFound { gone(path) } else { fault }
 }
 
 fn cut(file: &dyn DiskFile, bytes: u64) -> io::Result<()> {

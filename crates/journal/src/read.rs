@@ -34,6 +34,14 @@ pub enum ReadError {
         /// Which.
         file: PathBuf,
     },
+    /// A whole segment is missing.
+    #[error("`{}` is missing, which held leaf `{leaf}` and later ones", file.display())]
+    Missing {
+        /// Which.
+        file: PathBuf,
+        /// Its first leaf.
+        leaf: u64,
+    },
     /// A record is damaged or missing.
     #[error("`{}` is damaged at offset `{offset}`, leaf `{leaf}`", file.display())]
     Corrupt {

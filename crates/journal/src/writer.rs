@@ -9,6 +9,10 @@
 //! The same happens when it is not known whether a next segment stands under its name: until one surely does,
 //! no leaf is written anywhere, so that the only segment there may be holds none and begins where the log ends.
 //!
+//! A segment that is no longer where a reader looks for it counts as a failed write, and so does a directory that
+//! is gone: neither is made anew, since that would hide what is lost. It is looked for after each sync, and
+//! in `write` mode each [`LOOK_EVERY`].
+//!
 //! When no next segment can be made, the last one's reserve remains: 448 bytes for the
 //! outcome of each open entry, and [`CONTROL_RESERVE_BYTES`] that only refusals and statements may use.
 
@@ -21,10 +25,11 @@ use std::time::Duration;
 
 use access::{Clock, Timestamp};
 
-use crate::active::{Active, Broken, NotMade, Sync};
+use crate::active::{Active, Broken, NotMade, Sync, named};
 use crate::disk::Disk;
 use crate::frame::{self, Frames, MARK_BYTES};
 use crate::group::{Admits, COMMANDS_PER_COMMIT_MAX, Group, answer, assemble};
+use crate::head;
 use crate::health::{Gauges, Writable};
 use crate::leaf::{LeafHash, Receipt};
 use crate::log::Log;
@@ -37,6 +42,8 @@ use crate::segment::{Durability, unfinished};
 pub const CONTROL_RESERVE_BYTES: u64 = 1024 * 1024;
 /// How many changes and notes are held while the log cannot be written.
 pub const STATEMENTS_HELD_MAX: u64 = 4096;
+/// How often a segment that is not synced is looked for under its name.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The longest note the writer itself makes, in bytes.
 const NOTE_BYTES_MAX: usize = 512;
 /// A commit buffer that grew beyond this is given back, in bytes.
@@ -83,6 +90,7 @@ pub(crate) struct Writer {
     /// Since when not everything can be written.
     trouble_since: Option<Timestamp>,
     retry_at: Timestamp,
+    look_at: Timestamp,
     buffer: Vec<u8>,
     /// Keeps other processes out for as long as this thread lives.
     _lock: File,
@@ -117,6 +125,7 @@ impl Writer {
             finished_bytes: found.bytes,
             trouble_since: Some(now),
             retry_at: now,
+            look_at: now,
             buffer: Vec::new(),
             _lock: lock,
         }
@@ -203,6 +212,13 @@ impl Writer {
             return Ok(());
         };
         group.assemble(admits, active.offset(), &mut self.buffer);
+        if self.settings.durability == Durability::Write {
+            let now = self.clock.now();
+            if now >= self.look_at {
+                active.look()?;
+                self.look_at = now.plus(LOOK_EVERY);
+            }
+        }
         commit(active, &mut self.buffer, self.settings.durability)
     }
 
@@ -287,6 +303,10 @@ impl Writer {
         match Active::create(&**disk, directory, &header, *segment_bytes_max, needed) {
             Ok(active) => {
                 self.log.begin(&header);
+                if let Err(fault) = head::write(&**disk, directory, header.first_leaf) {
+                    // It names an older segment then, and no start takes that for a loss.
+                    tracing::warn!(%fault, "the journal's head file was not written");
+                }
                 Ok(active)
             }
             Err(NotMade::Nothing(fault)) => Err(fault),
@@ -349,7 +369,8 @@ impl Writer {
     fn resume(&mut self) -> io::Result<()> {
         let (now, needed) = (self.clock.now(), self.needed());
         if let State::Down(last) = &self.state {
-            for path in unfinished(&self.settings.directory)? {
+            let directory = &self.settings.directory;
+            for path in unfinished(directory).map_err(|fault| named(directory, fault))? {
                 self.settings.disk.remove(&path)?;
             }
             if let Some(broken) = last {

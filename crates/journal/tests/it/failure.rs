@@ -202,6 +202,53 @@ fn a_hung_disk_fails_waiters_in_time_and_what_was_written_after_all_says_so() {
     assert_eq!(world.changes().len(), 1);
 }
 
+/// A request whose intent was late, refused before or after the disk answers: one row.
+fn check_late(faults: Faults, refuse_after: bool) -> Vec<String> {
+    let world = World::new().with(|options| options.commit_wait_max = Duration::from_millis(30));
+    let (journal, _) = world.open();
+    on_lane(&journal, async |lane| {
+        world.disk.set(Faults { hung: Some(()), ..Faults::default() });
+        let (late, at) = (world.id(), Timestamp::from_micros(START));
+        assert_eq!(lane.open(&request(late, "/late")).await.unwrap_err(), Unavailable::Late);
+        let refuse = async || {
+            lane.refuse(&request(late, "/late"), "journal_unavailable", 503, at).await;
+            let other = world.id();
+            lane.refuse(&request(other, "/other"), "journal_unavailable", 503, at).await;
+        };
+        if !refuse_after {
+            refuse().await;
+        }
+        let fails = faults.sync.is_some();
+        world.disk.set(faults);
+        if fails {
+            journal.becomes(Writable::No).await;
+        }
+        world.disk.heal();
+        while lane.open(&request(world.id(), "/after")).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        if refuse_after {
+            refuse().await;
+        }
+        lane.flush().await;
+    });
+    journal.shutdown().unwrap();
+    let mut story = world.story();
+    story.retain(|row| !row.starts_with("/after"));
+    story.sort();
+    story
+}
+
+#[test]
+fn a_late_intent_and_its_refusal_are_one_row() {
+    let (written, refused) = ("/late failed journal_unavailable", "/late refused journal_unavailable");
+    let other = "/other refused journal_unavailable";
+    for refuse_after in [false, true] {
+        assert_eq!(check_late(Faults::default(), refuse_after), [written, other]);
+        assert_eq!(check_late(bad_sync(), refuse_after), [refused, other]);
+    }
+}
+
 #[test]
 fn a_directory_that_cannot_be_written_gives_a_journal_that_refuses_until_it_can() {
     let world = World::new();

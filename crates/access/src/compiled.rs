@@ -29,6 +29,8 @@ pub struct Compiled {
 #[derive(Debug)]
 struct CompiledRole {
     rate: Option<Rate>,
+    /// A `deny` rule that cannot be read: the role refuses everything.
+    refuses: Option<Clause>,
     apis: BTreeMap<ApiIndex, RoleOnApi>,
 }
 
@@ -58,14 +60,13 @@ impl PartialEq for Clause {
 impl Eq for Clause {}
 
 impl Clause {
-    fn new(list: RuleList, rule: &Rule, matcher: Matcher) -> Self {
-        let verb = if list == RuleList::Allow { "allow" } else { "deny" };
+    fn new(list: RuleList, rule: &str, matcher: Matcher) -> Self {
         let template = match &matcher {
             Matcher::Path(path) => path.template().as_str(),
             Matcher::Preset(_) | Matcher::Operations(_) => "/**",
         };
         let names = Method::ALL.map(|method| format!("{method} {template}").into());
-        Self { shown: format!("{verb} {rule}").into(), matcher, names }
+        Self { shown: format!("{list} {rule}").into(), matcher, names }
     }
 
     /// `allow orders:read`: what the journal shows of it.
@@ -139,7 +140,7 @@ impl Compiled {
             compiled.add_api(&policy, index, api)?;
         }
         for (name, role) in &policy.roles {
-            if role.allow.is_empty() {
+            if role.allow.is_empty() && role.unread.allow.is_empty() {
                 return Err(PolicyError::EmptyRole(name.clone()));
             }
             let compiled_role = compile_role(&policy.apis, name, role)?;
@@ -223,8 +224,11 @@ impl Compiled {
     /// What a role says about a request to an API. A role that does not exist says nothing.
     #[must_use]
     pub fn ruling(&self, role: &RoleName, api: ApiIndex, asked: Asked<'_>) -> Ruling<'_> {
-        let rules = self.roles.get(role).and_then(|role| role.apis.get(&api));
-        let Some(rules) = rules else { return Ruling::Silent };
+        let Some(role) = self.roles.get(role) else { return Ruling::Silent };
+        if let Some(unread) = &role.refuses {
+            return Ruling::Denied(unread);
+        }
+        let Some(rules) = role.apis.get(&api) else { return Ruling::Silent };
         let listed = asked.operation.and_then(|index| self.api(api)?.operations.as_ref()?.get(index));
         match listed.filter(|operation| operation.method == asked.method).zip(asked.operation) {
             Some((_, index)) => rules.look_up(index, asked),
@@ -342,7 +346,9 @@ fn compile_role(apis: &[Api], name: &RoleName, role: &Role) -> Result<CompiledRo
         let operations = apis.get(*index).and_then(|api| api.operations.as_deref());
         on_api.fill_table(operations.unwrap_or_default());
     }
-    Ok(CompiledRole { rate: role.rate, apis: on })
+    let unread = role.unread.deny.first();
+    let refuses = unread.map(|text| Clause::new(RuleList::Deny, text, Matcher::Preset(Preset::All)));
+    Ok(CompiledRole { rate: role.rate, refuses, apis: on })
 }
 
 fn compile_rule(apis: &[Api], list: RuleList, rule: &Rule) -> Result<(ApiIndex, Clause), String> {
@@ -360,7 +366,7 @@ fn compile_rule(apis: &[Api], list: RuleList, rule: &Rule) -> Result<(ApiIndex, 
             op.tags.contains(tag)
         })?),
     };
-    Ok((index, Clause::new(list, rule, matcher)))
+    Ok((index, Clause::new(list, rule.text(), matcher)))
 }
 
 fn places(api: &Api, what: &str, wanted: impl Fn(&Operation) -> bool) -> Result<Vec<OperationIndex>, String> {
@@ -385,6 +391,7 @@ mod tests {
     use super::*;
     use crate::operation::Router;
     use crate::policy::Unlisted;
+    use crate::role::Unread;
 
     const OPERATIONS: [(&str, Method, &str, &[&str]); 6] = [
         ("list", Method::Get, "/a", &["t"]),
@@ -444,7 +451,7 @@ mod tests {
             method in proptest::sample::select(Method::ALL.to_vec()),
             path in proptest::sample::select(vec!["/a", "/a/", "/a/7", "/a/mine", "/a/7/b-1", "/z", "/"]),
         ) {
-            let role = Role { allow: allow.clone(), deny: deny.clone(), rate: None };
+            let role = Role { allow: allow.clone(), deny: deny.clone(), rate: None, unread: Unread::default() };
             let name: RoleName = "r".parse().unwrap();
             let policy = Policy {
                 apis: vec![api(contract)],

@@ -168,23 +168,40 @@ mod tests {
     }
 
     proptest! {
-        /// Over any window, no more pass than the burst and the rate together allow.
+        /// Over any window, no more pass than the burst and the rate together allow, in whole numbers: beyond
+        /// the burst each takes its share of a second, less the nanosecond that the share is rounded by.
         #[test]
         fn no_window_lets_more_through_than_burst_and_rate(
-            count in 1_u32..2_000, burst in 1_u32..50, steps in proptest::collection::vec(0_u64..5_000, 1..400)
+            count in 1_u32..2_000, burst in 1_u32..50, steps in proptest::collection::vec(0_u64..5_000, 1..300)
         ) {
             let rate: Rate = format!("{count}/s").parse::<Rate>().unwrap().with_burst(burst);
-            let (mut bucket, mut now, mut passed) = (0, 1_000_000_u64, 0_u64);
-            let start = now;
+            let (mut bucket, mut now, mut passed) = (0, 1_000_000_u64, Vec::new());
             for step in steps {
                 now += step;
                 if let Ok(next) = rate.take(bucket, Timestamp::from_micros(now as i64)) {
                     bucket = next;
-                    passed += 1;
+                    passed.push(now);
                 }
             }
-            let allowed = f64::from(burst) + (now - start) as f64 * f64::from(count) / 1e6;
-            prop_assert!(passed as f64 <= allowed + 1.0, "{passed} passed, {allowed} allowed");
+            let (count, burst) = (u64::from(count), burst as usize);
+            for (first, from) in passed.iter().enumerate() {
+                for (beyond, until) in (1_u64..).zip(passed.iter().skip(first + burst)) {
+                    let earned = (until - from) * 1_000 * count;
+                    prop_assert!(beyond * (1_000_000_000 - count) <= earned, "{beyond} too many in {}", until - from);
+                }
+            }
+        }
+
+        /// A new bucket lets exactly its burst through at one instant.
+        #[test]
+        fn a_burst_is_let_through_whole_and_no_more(count in 1_u32..=1_000_000, burst in 1_u32..500) {
+            let rate: Rate = format!("{count}/s").parse::<Rate>().unwrap().with_burst(burst);
+            let now = Timestamp::from_micros(1_000_000);
+            let mut bucket = 0;
+            for _ in 0..burst {
+                bucket = rate.take(bucket, now).unwrap();
+            }
+            prop_assert!(rate.take(bucket, now).is_err());
         }
 
         /// Who waits as long as told is let through.

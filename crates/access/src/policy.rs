@@ -1,6 +1,6 @@
 //! The policy: APIs, roles and people as the configuration states them.
 //!
-//! [`Policy`] is text that may be wrong; [`Compiled`] exists only if every rule means something.
+//! [`Policy`] is text that may be wrong; [`Compiled`] exists only if every rule that can be read means something.
 //! Not here: who holds what (see `view`), upstreams and secrets (the binary's configuration).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +110,14 @@ impl<'de> Deserialize<'de> for Principal {
 }
 
 impl Policy {
+    /// The rules of a recorded policy that this build cannot read, with their roles.
+    pub fn unread(&self) -> impl Iterator<Item = (&RoleName, RuleList, &str)> {
+        self.roles.iter().flat_map(|(name, role)| {
+            let allow = role.unread.allow.iter().map(move |text| (name, RuleList::Allow, text.as_str()));
+            allow.chain(role.unread.deny.iter().map(move |text| (name, RuleList::Deny, text.as_str())))
+        })
+    }
+
     /// Whether one of `principals` is this subject or a group of theirs.
     #[must_use]
     pub fn includes(&self, principals: &[Principal], subject: &SubjectId) -> bool {
@@ -130,6 +138,15 @@ pub enum RuleList {
     Allow,
     /// `deny:`.
     Deny,
+}
+
+impl std::fmt::Display for RuleList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        })
+    }
 }
 
 /// Why a policy cannot be used, and which part of it is wrong.
@@ -169,4 +186,41 @@ pub enum PolicyError {
         /// What is wrong.
         why: SameRequests,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::Method;
+
+    const POLICY: &str = r#"{
+        "apis": [{"name": "x", "route": {"prefix": "x"}, "operations": null, "unlisted": "allow",
+                  "request_body_bytes_max": 0}],
+        "roles": {
+            "less": {"allow": ["x:read", "x:FETCH /a"]},
+            "nothing": {"allow": ["x:FETCH /a"]},
+            "shut": {"allow": ["x:read"], "deny": ["y"]},
+            "whole": {"allow": ["x:read"]}
+        },
+        "users": {}, "administrators": [], "auditors": []
+    }"#;
+
+    #[test]
+    fn an_unread_allow_gives_nothing_and_an_unread_deny_refuses_everything_of_its_role() {
+        let compiled = Compiled::new(serde_json::from_str(POLICY).unwrap()).unwrap();
+        let ruling = |role: &str, method| {
+            let asked = Asked { method, path: "/a", operation: None };
+            match compiled.ruling(&role.parse().unwrap(), 0, asked) {
+                Ruling::Denied(clause) => clause.shown().to_string(),
+                Ruling::Allowed(_) => "allowed".to_owned(),
+                Ruling::Silent => "silent".to_owned(),
+            }
+        };
+        let said = ["less", "nothing", "shut", "whole"].map(|role| ruling(role, Method::Get));
+        assert_eq!(said, ["allowed", "silent", "deny y", "allowed"]);
+        assert_eq!([ruling("less", Method::Post), ruling("shut", Method::Post)], ["silent", "deny y"]);
+        let unread = compiled.policy().unread().map(|(role, list, text)| format!("{role} {list} {text}"));
+        let unread: Vec<_> = unread.collect();
+        assert_eq!(unread, ["less allow x:FETCH /a", "nothing allow x:FETCH /a", "shut deny y"]);
+    }
 }

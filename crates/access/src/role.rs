@@ -1,6 +1,8 @@
 //! Roles: named sets of permissions on operations, and the rules they are written in.
 //!
 //! `API:METHOD TEMPLATE`, `API:operationId`, `API:tag:NAME`, `API:read|write|all`; `deny` wins over `allow`.
+//! A role that was recorded is read back whatever rules a later build accepts: what it cannot read gives nothing
+//! if it stood under `allow`, and refuses everything if it stood under `deny`.
 //! Not here: who holds a role (see `view`), or the index that decisions use (see `policy`).
 
 use std::fmt;
@@ -15,15 +17,65 @@ use crate::operation::{Method, NotATemplate, Template};
 
 /// A named set of permissions, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Role {
     /// What it allows.
     pub allow: Vec<Rule>,
     /// What it refuses, whatever else allows it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<Rule>,
     /// How fast one subject may use it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
+    /// What this build cannot read of a role that another one recorded.
+    pub unread: Unread,
+}
+
+/// Texts that were rules when they were recorded, and are none to this build.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// From `allow`: they give nothing.
+    pub allow: Vec<String>,
+    /// From `deny`: what they were about is not known, so the role refuses everything.
+    pub deny: Vec<String>,
+}
+
+/// A role as it is recorded: its rules are texts.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    allow: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    deny: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate>,
+}
+
+impl From<Written> for Role {
+    fn from(written: Written) -> Self {
+        let Written { allow, deny, rate } = written;
+        let ((allow, unread_allow), (deny, unread_deny)) = (read(allow), read(deny));
+        Self { allow, deny, rate, unread: Unread { allow: unread_allow, deny: unread_deny } }
+    }
+}
+
+impl From<Role> for Written {
+    fn from(role: Role) -> Self {
+        let Role { allow, deny, rate, unread } = role;
+        let texts = |rules: Vec<Rule>, unread| {
+            rules.iter().map(|rule| rule.text.as_ref().to_owned()).chain(unread).collect()
+        };
+        Self { allow: texts(allow, unread.allow), deny: texts(deny, unread.deny), rate }
+    }
+}
+
+/// The texts that are rules, and those that are none.
+fn read(texts: Vec<String>) -> (Vec<Rule>, Vec<String>) {
+    let (mut rules, mut unread) = (Vec::new(), Vec::new());
+    for text in texts {
+        match text.parse() {
+            Ok(rule) => rules.push(rule),
+            Err(_) => unread.push(text),
+        }
+    }
+    (rules, unread)
 }
 
 /// One line of a role.
@@ -152,6 +204,7 @@ struct Methods(u8);
 
 impl Methods {
     const ALL: Self = Self(u8::MAX);
+    const NONE: Self = Self(0);
 
     const fn one(method: Method) -> Self {
         let bits = match method {
@@ -197,6 +250,16 @@ impl MethodPath {
     #[must_use]
     pub fn matches(&self, method: Method, path: &str) -> bool {
         self.methods.contains(method) && self.template.matches(path)
+    }
+
+    /// What was recorded as one of these: a text that is none to this build covers nothing.
+    #[must_use]
+    pub fn recorded(text: &str) -> Self {
+        text.parse().unwrap_or_else(|_| Self {
+            text: text.into(),
+            methods: Methods::NONE,
+            template: Template::root(),
+        })
     }
 
     /// Its template.
@@ -264,6 +327,25 @@ mod tests {
             let accepted = text.parse::<Rule>().is_ok();
             assert_eq!(accepted, text == "orders:GET", "{text}: a word alone is an operation's name");
         }
+    }
+
+    #[test]
+    fn a_recorded_role_is_read_back_whatever_became_of_its_rules() {
+        let recorded = r#"{"allow":["orders:read","orders:FETCH /v1"],"deny":["no api"]}"#;
+        let role: Role = serde_json::from_str(recorded).unwrap();
+        assert_eq!(role.allow, ["orders:read".parse().unwrap()]);
+        assert_eq!(role.deny, []);
+        let unread = Unread { allow: vec!["orders:FETCH /v1".into()], deny: vec!["no api".into()] };
+        assert_eq!(role.unread, unread);
+        assert_eq!(serde_json::to_string(&role).unwrap(), recorded);
+    }
+
+    #[test]
+    fn a_recorded_narrowing_that_cannot_be_read_covers_nothing() {
+        let narrowed = MethodPath::recorded("FETCH /");
+        assert!(Method::ALL.into_iter().all(|method| !narrowed.matches(method, "/")));
+        assert_eq!(narrowed.to_string(), "FETCH /");
+        assert_eq!(MethodPath::recorded("GET /a"), "GET /a".parse().unwrap());
     }
 
     #[test]

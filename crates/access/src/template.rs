@@ -66,6 +66,11 @@ impl Template {
     /// The most segments a template may have.
     pub const SEGMENTS_MAX: usize = 64;
 
+    /// `/`.
+    pub(crate) fn root() -> Self {
+        Self { text: "/".into(), segments: vec![Segment::Literal("".into())], tail: Tail::Exact }
+    }
+
     /// The template as written.
     #[must_use]
     pub fn as_str(&self) -> &str {

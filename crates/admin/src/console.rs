@@ -84,9 +84,9 @@ fn undone(why: &ExecuteError, view: &View) -> Problem {
         ExecuteError::Busy => {
             Problem::new(Code::Overloaded, "more commands wait for the ledger than it holds")
         }
-        ExecuteError::Unavailable(_) => {
+        ExecuteError::Unavailable(fault) => {
             tracing::error!(error = %crate::problem::chain(why), "the ledger did not take a command");
-            Problem::new(Code::LedgerUnavailable, "the ledger cannot be written now")
+            Problem::new(Code::LedgerUnavailable, format!("the ledger cannot be written now: {fault}"))
                 .next("look at what is in force before you try again: the change may turn out to be made")
         }
         ExecuteError::Stopped => Problem::new(Code::LedgerUnavailable, "the ledger is shutting down"),

@@ -1,7 +1,8 @@
 //! Control events: what changed, when and by whom. The ledger is a list of these and of nothing else.
 //!
 //! Events are facts: whoever reads one need not know the rules of its day. A kind once written is read for
-//! ever, so kinds and fields are only ever added. No event holds a credential; digests stay in the ledger
+//! ever, so kinds and fields are only ever added; a rule or a narrowing that this build cannot read any more is
+//! kept as text, and refuses. No event holds a credential; digests stay in the ledger
 //! and out of [`Change::detail`].
 //! Not here: which events a command becomes (see `decide`).
 
@@ -70,7 +71,7 @@ pub enum Change {
         /// When it ends.
         until: Deadline,
         /// What it is narrowed to; empty for all of its grant.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "recorded")]
         only: Vec<MethodPath>,
     },
     /// A service has this key from now on.
@@ -132,6 +133,12 @@ pub enum Change {
         /// The sessions that end.
         sessions: Vec<SessionId>,
     },
+}
+
+/// Narrowings as they were recorded: one that this build cannot read still narrows, to nothing.
+fn recorded<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<MethodPath>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    Ok(texts.iter().map(|text| MethodPath::recorded(text)).collect())
 }
 
 /// Why keys of a service end.

@@ -13,6 +13,9 @@ impl Case<'_> {
             return Ok(Vec::new());
         }
         Compiled::new(Policy::clone(policy)).map_err(|why| invalid(why.to_string()))?;
+        if let Some((role, list, text)) = policy.unread().next() {
+            return Err(invalid(format!("`{text}` under `{list}` of the role `{role}` is not a rule")));
+        }
         let policy = Arc::clone(policy);
         Ok(vec![Change::AdoptPolicy { policy }])
     }

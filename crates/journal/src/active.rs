@@ -17,6 +17,15 @@ pub(crate) struct Active {
     capacity: u64,
 }
 
+/// Why there is no new segment to write in.
+#[derive(Debug)]
+pub(crate) enum NotMade {
+    /// No segment of that name was made.
+    Nothing(io::Error),
+    /// The name was given, and it is not known whether for good: after a crash the segment may be there or not.
+    Unsure(io::Error),
+}
+
 impl Active {
     /// Makes a segment that has room for `bytes_max`, and for `needed` that is spoken for.
     pub(crate) fn create(
@@ -25,15 +34,19 @@ impl Active {
         header: &Header,
         bytes_max: u64,
         needed: u64,
-    ) -> io::Result<Self> {
-        let head = header.encode().ok_or_else(|| io::Error::other("too many open entries for one header"))?;
+    ) -> Result<Self, NotMade> {
+        let many = || NotMade::Nothing(io::Error::other("too many open entries for one header"));
+        let head = header.encode().ok_or_else(many)?;
         let offset = head.len() as u64;
         let capacity = bytes_max + offset + needed;
         let name = SegmentName::new(directory, header.first_leaf);
-        let file = make(disk, &name, &head, capacity).inspect_err(|_| {
+        let unfinished = name.unfinished();
+        let file = make(disk, &unfinished, &head, capacity).map_err(|fault| {
             // Best effort: what is called `.new` is nothing, and its room is wanted.
-            let _ = disk.remove(&name.unfinished());
+            let _ = disk.remove(&unfinished);
+            NotMade::Nothing(fault)
         })?;
+        disk.rename(&unfinished, &name.path).map_err(NotMade::Unsure)?;
         Ok(Self { name, file, offset, capacity })
     }
 
@@ -52,9 +65,15 @@ impl Active {
         self.file.write_all_at(bytes, self.offset)?;
         if sync == Sync::Now {
             self.file.sync()?;
+            self.look()?;
         }
         self.offset += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Makes sure that this segment is still where a reader looks for it.
+    pub(crate) fn look(&self) -> io::Result<()> {
+        if self.file.is_at(&self.name.path)? { Ok(()) } else { Err(gone(&self.name.path)) }
     }
 
     /// Makes what was committed durable.
@@ -68,12 +87,10 @@ impl Active {
     }
 }
 
-fn make(disk: &dyn Disk, name: &SegmentName, head: &[u8], capacity: u64) -> io::Result<Box<dyn DiskFile>> {
-    let unfinished = name.unfinished();
-    let file = disk.create(&unfinished, capacity)?;
+fn make(disk: &dyn Disk, unfinished: &Path, head: &[u8], capacity: u64) -> io::Result<Box<dyn DiskFile>> {
+    let file = disk.create(unfinished, capacity)?;
     file.write_all_at(head, 0)?;
     file.sync()?;
-    disk.rename(&unfinished, &name.path)?;
     Ok(file)
 }
 
@@ -94,8 +111,19 @@ pub(crate) struct Broken {
 
 impl Broken {
     pub(crate) fn repair(&self, disk: &dyn Disk) -> io::Result<()> {
-        cut(&*disk.open(&self.path)?, self.good_bytes)
+        let file = disk.open(&self.path).map_err(|fault| named(&self.path, fault))?;
+        cut(&*file, self.good_bytes)
     }
+}
+
+/// A file or directory of the journal that somebody took away.
+fn gone(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("`{}` is gone", path.display()))
+}
+
+/// The same error; if nothing is there, it says where.
+pub(crate) fn named(path: &Path, fault: io::Error) -> io::Error {
+    if fault.kind() == io::ErrorKind::NotFound { gone(path) } else { fault }
 }
 
 fn cut(file: &dyn DiskFile, bytes: u64) -> io::Result<()> {

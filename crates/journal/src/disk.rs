@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, fallocate};
@@ -51,6 +51,12 @@ pub trait DiskFile: Send + fmt::Debug {
     /// # Errors
     /// Nothing written since the last success may be taken for durable, whatever a later call says.
     fn sync(&self) -> io::Result<()>;
+
+    /// Whether this is still the file of that name.
+    ///
+    /// # Errors
+    /// It cannot be known.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
 
     /// Cuts or extends the file.
     ///
@@ -98,6 +104,15 @@ impl DiskFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let own = self.metadata()?;
+        match std::fs::metadata(path) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(fault) => Err(fault),
+        }
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {

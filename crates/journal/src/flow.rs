@@ -5,10 +5,12 @@
 //! INVARIANT: each open entry holds one *place* from its admission until its outcome is written, so that the
 //! outcomes kept during an outage are never more than `open_entries_max`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::task::{Poll, Waker};
 
-use access::Timestamp;
+use access::{RequestId, Timestamp};
 
+use crate::frame::Frames;
 use crate::health::Writable;
 use crate::leaf::LeafHash;
 use crate::open::{Closing, Unavailable};
@@ -50,6 +52,7 @@ enum Gate {
 /// A late intent: failed for whoever waited, and perhaps written after all.
 #[derive(Debug)]
 struct Late {
+    id: RequestId,
     asked_at: Timestamp,
     waiter: Waiter,
 }
@@ -64,6 +67,11 @@ pub(crate) struct Flow {
     flying_intents: Vec<u32>,
     flying_refusals: Vec<(u32, u64)>,
     late: Vec<Late>,
+    /// The refusals of late intents' requests, as they come: written only if the intents are not.
+    withheld: BTreeMap<RequestId, Option<Frames>>,
+    /// Requests whose late intent is in the log with its outcome, and whose refusal may still come: at most
+    /// `open_entries_max`, the latest.
+    told: BTreeSet<RequestId>,
     places: u64,
     tide: Tide,
     gate: Gate,
@@ -85,6 +93,8 @@ impl Flow {
             flying_intents: Vec::new(),
             flying_refusals: Vec::new(),
             late: Vec::new(),
+            withheld: BTreeMap::new(),
+            told: BTreeSet::new(),
             places: 0,
             tide: Tide::Idle,
             gate: Gate::Open,
@@ -108,7 +118,7 @@ impl Flow {
             return Err(Unavailable::Full);
         }
         let hash = self.pending.intents.push_hashed(Record::Intent(*request)).ok_or(Unavailable::Full)?;
-        let slot = self.slots.take(hash, request.time);
+        let slot = self.slots.take(request.id, hash, request.time);
         self.waiting_intents.push(slot);
         self.places += 1;
         self.rouse();
@@ -121,7 +131,7 @@ impl Flow {
         if self.tide == Tide::Stalled || self.gate == Gate::Shut {
             return None;
         }
-        let slot = self.slots.take(hash, refusal.request.time);
+        let slot = self.slots.take(refusal.request.id, hash, refusal.request.time);
         self.waiting_refusals.push((slot, self.pending.refusals.count() - 1));
         self.rouse();
         Some(slot)
@@ -129,6 +139,9 @@ impl Flow {
 
     /// Keeps a refusal that nobody waits for, or counts it.
     pub(crate) fn hold(&mut self, refusal: &Refusal<'_>) -> Option<LeafHash> {
+        if self.has_a_row(refusal) {
+            return None;
+        }
         let held = &mut self.pending.refusals;
         let room =
             held.count() < u64::from(self.bounds.refusals_held_max) && held.bytes().len() < REFUSAL_BYTES_MAX;
@@ -138,6 +151,21 @@ impl Flow {
         }
         self.rouse();
         hash
+    }
+
+    /// Whether the request has its row in a late intent, or may yet turn out to.
+    fn has_a_row(&mut self, refusal: &Refusal<'_>) -> bool {
+        let id = refusal.request.id;
+        if self.told.remove(&id) {
+            return true;
+        }
+        let Some(place) = self.withheld.get_mut(&id) else {
+            return false;
+        };
+        let mut kept = Frames::default();
+        kept.push(Record::Refusal(*refusal));
+        *place = Some(kept);
+        true
     }
 
     fn collapse(&mut self, reason: &str) {
@@ -270,9 +298,12 @@ impl Flow {
     pub(crate) fn stall(&mut self) {
         self.tide = Tide::Stalled;
         for slot in self.flying_intents.drain(..) {
-            let asked_at = self.slots.asked_at(slot);
+            let Some((id, asked_at)) = self.slots.asked(slot) else {
+                continue;
+            };
             let waiter = self.slots.failed(slot, Unavailable::Late, &mut self.wakers);
-            self.late.push(Late { asked_at, waiter });
+            self.late.push(Late { id, asked_at, waiter });
+            self.withheld.insert(id, None);
         }
         let waiting = std::mem::take(&mut self.waiting_intents);
         self.pending.intents.clear();
@@ -343,22 +374,35 @@ impl Flow {
         }
     }
 
-    /// The log has an intent whose request was refused meanwhile: its outcome says so.
+    /// The log has an intent whose request was refused meanwhile: its outcome says so, and is its only row.
     fn close_late(&mut self, leaf: u64, late: &Late, now: Timestamp) {
-        match late.waiter {
-            Waiter::Gone { asked_at } => self.abandon(leaf, asked_at, now),
-            Waiter::Here => self.outcome(&Outcome {
-                status: Some(503),
-                duration_us: Some(micros(late.asked_at, now)),
-                outcome: OutcomeKind::Failed,
-                reason: Some("journal_unavailable"),
-                ..Outcome::unknown(leaf)
-            }),
+        let refusal = self.withheld.remove(&late.id).flatten();
+        if let Waiter::Gone { asked_at } = late.waiter {
+            self.abandon(leaf, asked_at, now);
+            return;
         }
+        if refusal.is_none() {
+            self.told.insert(late.id);
+            if self.told.len() > self.bounds.open_entries_max as usize {
+                self.told.pop_first();
+            }
+        }
+        self.outcome(&Outcome {
+            status: Some(503),
+            duration_us: Some(micros(late.asked_at, now)),
+            outcome: OutcomeKind::Failed,
+            reason: Some("journal_unavailable"),
+            ..Outcome::unknown(leaf)
+        });
     }
 
     fn lose_intents(&mut self) {
         self.places = self.places.saturating_sub(self.late.drain(..).count() as u64);
+        for kept in std::mem::take(&mut self.withheld).into_values().flatten() {
+            if let Ok(Record::Refusal(refusal)) = Record::decode(kept.last()) {
+                self.hold(&refusal);
+            }
+        }
         let flying = std::mem::take(&mut self.flying_intents);
         self.fail_intents(&flying, Unavailable::Down);
     }

@@ -7,7 +7,8 @@
 //!
 //! If a commit takes longer than `commit_wait_max`, everybody who waits is told so, and new intents fail at once
 //! until the answer is there. If it turns out that intents were written after all, their outcomes say `failed`,
-//! `503`, `journal_unavailable`: the row is true.
+//! `503`, `journal_unavailable`, and that is the request's one row: its refusal is then not written. If they were
+//! not written, the refusal is.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -99,7 +100,8 @@ impl Lane {
     /// Records that a request may not pass, as answered `at` this instant.
     ///
     /// Resolves when the refusal is durable; at once, without a receipt, while the log cannot be written: then the
-    /// refusal is held (`refusals_held_max` of them) or counted in a note.
+    /// refusal is held (`refusals_held_max` of them) or counted in a note. Of a request whose intent was
+    /// [`Unavailable::Late`] it is written only if the intent was not.
     pub fn refuse(&self, request: &Request<'_>, reason: &str, status: u16, at: Timestamp) -> Refusing {
         let duration_us = u64::try_from(at.since(request.time).as_micros()).unwrap_or(u64::MAX);
         let refusal = Refusal { request: *request, reason, status, duration_us };

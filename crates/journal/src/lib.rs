@@ -34,6 +34,7 @@ mod codec;
 mod flow;
 mod frame;
 mod group;
+mod head;
 mod log;
 mod parcel;
 mod recover;

@@ -16,6 +16,8 @@ pub(crate) struct Log {
     pub(crate) next_leaf: u64,
     /// The hash of the last leaf of the segment before the last.
     before_hash: LeafHash,
+    /// The first leaf of the segment before the last.
+    before_first: Option<u64>,
     /// The bytes of the last leaf if it stands in the last segment; hashed when a header needs it.
     last: Vec<u8>,
     /// The highest ledger revision journaled.
@@ -34,6 +36,7 @@ impl Log {
         Self {
             next_leaf: 0,
             before_hash: LeafHash::NONE,
+            before_first: None,
             last: Vec::new(),
             revision: Revision::ZERO,
             open: HashSet::new(),
@@ -47,6 +50,7 @@ impl Log {
         Self {
             next_leaf: header.first_leaf,
             before_hash: LeafHash::from_bytes(header.previous_hash),
+            before_first: header.previous_first,
             last: Vec::new(),
             revision: header.revision,
             open: header.open.iter().copied().collect(),
@@ -77,6 +81,7 @@ impl Log {
             previous_until: before.0.map(|(_, until)| until),
             created: at,
             durability,
+            previous_first: if replaced { self.before_first } else { last },
         }
     }
 
@@ -93,6 +98,7 @@ impl Log {
     /// The segment with this header is now the last.
     pub(crate) fn begin(&mut self, header: &Header) {
         self.before_hash = LeafHash::from_bytes(header.previous_hash);
+        self.before_first = header.previous_first;
         self.last.clear();
         self.before = header.previous_times();
         self.times = Span::default();

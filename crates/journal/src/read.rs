@@ -3,7 +3,8 @@
 //! Memory: one block of a segment at a time, whatever the journal's size.
 //!
 //! An unfinished commit at the end of the last segment is the end. Damage is an error that names the file, the
-//! offset and the leaf. What is read here may be a commit whose sync has not come back yet.
+//! offset and the leaf. What is read here may be a commit whose sync has not come back yet. In the last segment,
+//! 64 KiB of zeros are taken for the end: whether acknowledged records are missing there is judged at the next start.
 
 use std::borrow::Cow;
 use std::io;
@@ -32,6 +33,14 @@ pub enum ReadError {
     Header {
         /// Which.
         file: PathBuf,
+    },
+    /// A whole segment is missing.
+    #[error("`{}` is missing, which held leaf `{leaf}` and later ones", file.display())]
+    Missing {
+        /// Which.
+        file: PathBuf,
+        /// Its first leaf.
+        leaf: u64,
     },
     /// A record is damaged or missing.
     #[error("`{}` is damaged at offset `{offset}`, leaf `{leaf}`", file.display())]
@@ -219,7 +228,7 @@ impl Cursor {
             }
             // More was written before the other segment began, or is missing.
             Some(_) => self.read_on(scan),
-            None if scan.is_blank()? => Ok(false),
+            None if scan.looks_blank()? => Ok(false),
             None => match scan.judge()? {
                 Verdict::Continues => self.read_on(scan),
                 Verdict::Ends | Verdict::Torn { .. } => Ok(false),
@@ -245,6 +254,9 @@ pub(crate) fn next_in(scan: &mut Scan, next: Option<&SegmentName>) -> Result<Opt
     loop {
         if let Some(place) = scan.step()? {
             return Ok(Some(place));
+        }
+        if next.is_none() && scan.looks_blank()? {
+            return Ok(None);
         }
         let complete = next.is_some_and(|next| next.first_leaf == scan.leaf());
         match (scan.judge()?, next) {

@@ -1,11 +1,13 @@
 //! What a directory holds when a node starts.
 //!
-//! Only the last segment is read: its header says what was open, and what the ledger's revision was, before it.
+//! Only the last segment is read whole: its header says what was open, and what the ledger's revision was, before
+//! it. The headers of all segments, and the head file, tell whether one is missing.
 //! Nothing is changed here; the writer cuts the torn tail and closes what was left open when it begins to write.
 
 use std::path::Path;
 
 use crate::active::Broken;
+use crate::head;
 use crate::log::Log;
 use crate::read::ReadError;
 use crate::scan::{Place, Scan, Verdict};
@@ -28,6 +30,7 @@ pub(crate) struct Found {
 /// Reads the end of the log in this directory.
 pub(crate) fn find(directory: &Path) -> Result<Found, ReadError> {
     let segments = list(directory)?;
+    complete(directory, &segments)?;
     let Some((last, older)) = segments.split_last() else {
         return Ok(Found { log: Log::empty(), last: None, node: None, torn_bytes: 0, bytes: 0 });
     };
@@ -37,6 +40,32 @@ pub(crate) fn find(directory: &Path) -> Result<Found, ReadError> {
         found.bytes += read.map_err(|fault| ReadError::Io { file: segment.path.clone(), fault })?.len();
     }
     Ok(found)
+}
+
+/// Whether no segment is missing: the first of all, one in between, or those after the last.
+fn complete(directory: &Path, segments: &[SegmentName]) -> Result<(), ReadError> {
+    let missing = |leaf| ReadError::Missing { file: SegmentName::new(directory, leaf).path, leaf };
+    let mut before = None;
+    for segment in segments {
+        // Headers of the first builds do not name the segment before.
+        let named = match segment.first_leaf {
+            0 => None,
+            _ => segment.header()?.previous_first.or(before),
+        };
+        if named != before {
+            return Err(missing(named.unwrap_or(0)));
+        }
+        if before.is_none() && segment.first_leaf > 0 {
+            return Err(missing(0));
+        }
+        before = Some(segment.first_leaf);
+    }
+    let begun = head::read(directory)?;
+    let known = |leaf: &u64| segments.binary_search_by_key(leaf, |segment| segment.first_leaf).is_ok();
+    match begun.filter(|leaf| !known(leaf)) {
+        Some(leaf) => Err(missing(leaf)),
+        None => Ok(()),
+    }
 }
 
 fn find_last(name: &SegmentName) -> Result<Found, ReadError> {

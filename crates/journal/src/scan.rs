@@ -16,6 +16,8 @@ use crate::segment::{Durability, Header, SegmentName};
 const BLOCK_BYTES: u64 = 256 * 1024;
 /// What disks write whole, in bytes.
 const SECTOR_BYTES: u64 = 512;
+/// How many zeros tell a reader that it is at the end of what was written, in bytes.
+const BLANK_BYTES_ENOUGH: usize = 64 * 1024;
 
 /// A window on a file.
 #[derive(Debug)]
@@ -161,13 +163,14 @@ impl Scan {
         }
     }
 
-    /// Whether not even a length stands here.
-    pub(crate) fn is_blank(&mut self) -> Result<bool, ReadError> {
-        let head = self
+    /// Whether what follows looks like room that was only allocated: enough for a reader of the segment being
+    /// written, which then need not read all of that room. Only [`judge`](Self::judge) knows.
+    pub(crate) fn looks_blank(&mut self) -> Result<bool, ReadError> {
+        let rest = self
             .blocks
-            .slice(self.at, HEAD_BYTES)
+            .slice(self.at, BLANK_BYTES_ENOUGH)
             .map_err(|fault| ReadError::Io { file: self.path.clone(), fault })?;
-        Ok(head.is_none_or(|head| head.iter().all(|byte| *byte == 0)))
+        Ok(rest.is_some_and(|rest| rest.iter().all(|byte| *byte == 0)))
     }
 
     /// Forgets what was read ahead, so that the next step sees what has been written since.

@@ -7,7 +7,6 @@
 //! headers that follow tell in which segment it ended, and only that one is read.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::ops::ControlFlow;
 
 use access::{RequestId, Timestamp};
@@ -17,7 +16,7 @@ use crate::read::{ReadError, Reader, next_in};
 use crate::record::{Change, Record, Request};
 use crate::row::{ChangeRow, RequestRow};
 use crate::scan::{Place, Scan};
-use crate::segment::{Header, SegmentName, list};
+use crate::segment::{SegmentName, list};
 
 /// How far an id's own time may be from its request's arrival before a second look is needed.
 const ID_SLACK_US: i64 = 60_000_000;
@@ -137,7 +136,7 @@ impl Reader {
         for at in ordered(segments.len(), order) {
             let (segment, following) = split(&segments, at);
             if let Some(next) = following.first()
-                && !filter.may_want(header(next)?.previous_times())
+                && !filter.may_want(next.header()?.previous_times())
             {
                 continue;
             }
@@ -182,7 +181,8 @@ impl Reader {
         let mut later = Vec::new();
         for at in ordered(segments.len(), Order::NewestFirst) {
             let (_, following) = split(&segments, at);
-            let times = following.first().map(header).transpose()?.map(|header| header.previous_times());
+            let times =
+                following.first().map(SegmentName::header).transpose()?.map(|header| header.previous_times());
             match times {
                 Some(times) if !near.may_want(times) => later.push(at),
                 _ => {
@@ -247,12 +247,6 @@ fn ordered(count: usize, order: Order) -> impl Iterator<Item = usize> {
 
 fn split(segments: &[SegmentName], at: usize) -> (Option<&SegmentName>, &[SegmentName]) {
     (segments.get(at), segments.get(at + 1..).unwrap_or_default())
-}
-
-fn header(segment: &SegmentName) -> Result<Header, ReadError> {
-    let fault = |fault| ReadError::Io { file: segment.path.clone(), fault };
-    let file = File::open(&segment.path).map_err(fault)?;
-    Header::read(&file, &segment.path).map(|(header, _)| header)
 }
 
 fn find_in(segments: &[SegmentName], at: usize, id: RequestId) -> Result<Option<RequestRow>, ReadError> {
@@ -369,7 +363,7 @@ fn look_ahead(
         }
         let next = following.get(at + 1);
         if let Some(next) = next {
-            let still_open = header(next)?.open;
+            let still_open = next.header()?.open;
             if wanted.iter().all(|leaf| still_open.binary_search(leaf).is_ok()) {
                 continue;
             }

@@ -5,7 +5,7 @@
 //! written is allocated ahead and zero-filled, and cut to its true length when it is full or the node stops.
 //!
 //! A header repeats what recovery would otherwise have to search older segments for: the previous segment's
-//! last leaf hash, the last ledger revision journaled, the times of the previous segment's requests, and **every
+//! first leaf and last leaf hash, the last ledger revision journaled, the times of the previous segment's requests, and **every
 //! intent still open when the segment began**. So a restart reads one segment, however long a stream has been
 //! open, and a reader finds any outcome by reading headers.
 //!
@@ -60,6 +60,9 @@ pub struct Header {
     /// Whether each commit was made durable before it was acknowledged.
     #[n(8)]
     pub durability: Durability,
+    /// The first leaf of the segment before; absent in the first segment.
+    #[n(9)]
+    pub previous_first: Option<u64>,
 }
 
 /// When a record counts as written.
@@ -140,6 +143,13 @@ impl SegmentName {
         let mut path = self.path.clone().into_os_string();
         path.push(".new");
         path.into()
+    }
+
+    /// What the segment says about itself.
+    pub(crate) fn header(&self) -> Result<Header, ReadError> {
+        let opened = File::open(&self.path);
+        let file = opened.map_err(|fault| ReadError::Io { file: self.path.clone(), fault })?;
+        Header::read(&file, &self.path).map(|(header, _)| header)
     }
 
     fn parse(path: PathBuf) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use access::Timestamp;
+use access::{RequestId, Timestamp};
 
 use crate::leaf::{LeafHash, Receipt};
 use crate::open::Unavailable;
@@ -11,6 +11,7 @@ use crate::open::Unavailable;
 #[derive(Debug)]
 struct Slot {
     phase: Phase,
+    id: RequestId,
     hash: LeafHash,
     asked_at: Timestamp,
     waker: Option<Waker>,
@@ -48,8 +49,8 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub(crate) fn take(&mut self, hash: LeafHash, asked_at: Timestamp) -> u32 {
-        let taken = Slot { phase: Phase::Waiting, hash, asked_at, waker: None };
+    pub(crate) fn take(&mut self, id: RequestId, hash: LeafHash, asked_at: Timestamp) -> u32 {
+        let taken = Slot { phase: Phase::Waiting, id, hash, asked_at, waker: None };
         if let Some(index) = self.free.pop()
             && let Some(slot) = self.all.get_mut(index as usize)
         {
@@ -126,9 +127,9 @@ impl Slots {
         Waiter::Here
     }
 
-    /// When the request of this record arrived.
-    pub(crate) fn asked_at(&self, index: u32) -> Timestamp {
-        self.all.get(index as usize).map_or(Timestamp::EPOCH, |slot| slot.asked_at)
+    /// Which request this record is about, and when it arrived.
+    pub(crate) fn asked(&self, index: u32) -> Option<(RequestId, Timestamp)> {
+        self.all.get(index as usize).map(|slot| (slot.id, slot.asked_at))
     }
 
     fn release(&mut self, index: u32) {

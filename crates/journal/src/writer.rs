@@ -6,6 +6,12 @@
 //! When a write or a sync fails, nothing of that commit counts. The log is *down*: every intent fails at once,
 //! refusals and statements are held. Each `retry_every` the writer cuts the segment to what was acknowledged and
 //! begins a new one, since pages that failed to sync cannot be trusted; then it writes what was held.
+//! The same happens when it is not known whether a next segment stands under its name: until one surely does,
+//! no leaf is written anywhere, so that the only segment there may be holds none and begins where the log ends.
+//!
+//! A segment that is no longer where a reader looks for it counts as a failed write, and so does a directory that
+//! is gone: neither is made anew, since that would hide what is lost. It is looked for after each sync, and
+//! in `write` mode each [`LOOK_EVERY`].
 //!
 //! When no next segment can be made, the last one's reserve remains: 448 bytes for the
 //! outcome of each open entry, and [`CONTROL_RESERVE_BYTES`] that only refusals and statements may use.
@@ -19,10 +25,11 @@ use std::time::Duration;
 
 use access::{Clock, Timestamp};
 
-use crate::active::{Active, Broken, Sync};
+use crate::active::{Active, Broken, NotMade, Sync, named};
 use crate::disk::Disk;
 use crate::frame::{self, Frames, MARK_BYTES};
 use crate::group::{Admits, COMMANDS_PER_COMMIT_MAX, Group, answer, assemble};
+use crate::head;
 use crate::health::{Gauges, Writable};
 use crate::leaf::{LeafHash, Receipt};
 use crate::log::Log;
@@ -35,6 +42,8 @@ use crate::segment::{Durability, unfinished};
 pub const CONTROL_RESERVE_BYTES: u64 = 1024 * 1024;
 /// How many changes and notes are held while the log cannot be written.
 pub const STATEMENTS_HELD_MAX: u64 = 4096;
+/// How often a segment that is not synced is looked for under its name.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The longest note the writer itself makes, in bytes.
 const NOTE_BYTES_MAX: usize = 512;
 /// A commit buffer that grew beyond this is given back, in bytes.
@@ -81,6 +90,7 @@ pub(crate) struct Writer {
     /// Since when not everything can be written.
     trouble_since: Option<Timestamp>,
     retry_at: Timestamp,
+    look_at: Timestamp,
     buffer: Vec<u8>,
     /// Keeps other processes out for as long as this thread lives.
     _lock: File,
@@ -115,6 +125,7 @@ impl Writer {
             finished_bytes: found.bytes,
             trouble_since: Some(now),
             retry_at: now,
+            look_at: now,
             buffer: Vec::new(),
             _lock: lock,
         }
@@ -176,7 +187,11 @@ impl Writer {
         if self.trouble_since.is_none() {
             match self.rotate(group.bytes(Admits::All) + reserve) {
                 Ok(()) => return Admits::All,
-                Err(fault) => self.crowd(&fault),
+                Err(fault) if matches!(self.state, State::Up(_)) => self.crowd(&fault),
+                Err(fault) => {
+                    self.fail(&fault);
+                    return Admits::Nothing;
+                }
             }
         }
         let kept = group.bytes(Admits::Kept) + self.reserve(0) - self.control_reserve();
@@ -197,6 +212,13 @@ impl Writer {
             return Ok(());
         };
         group.assemble(admits, active.offset(), &mut self.buffer);
+        if self.settings.durability == Durability::Write {
+            let now = self.clock.now();
+            if now >= self.look_at {
+                active.look()?;
+                self.look_at = now.plus(LOOK_EVERY);
+            }
+        }
         commit(active, &mut self.buffer, self.settings.durability)
     }
 
@@ -262,14 +284,41 @@ impl Writer {
             active.sync()?;
         }
         let first_leaf = active.name.first_leaf;
-        let next = begin(&self.settings, &mut self.log, self.clock.now(), Some(first_leaf), needed)?;
-        let full = std::mem::replace(active, next);
+        let next = self.begin(Some(first_leaf), needed)?;
+        let State::Up(full) = std::mem::replace(&mut self.state, State::Up(next)) else {
+            return Ok(());
+        };
         self.finished_bytes += full.offset();
         if let Err(fault) = full.finish() {
             // Its records are safe; only room allocated ahead is not given back.
             tracing::warn!(%fault, first_leaf, "a full journal segment was not cut to its length");
         }
         Ok(())
+    }
+
+    /// Begins a segment at the log's end; `last` is the first leaf of the last one.
+    fn begin(&mut self, last: Option<u64>, needed: u64) -> io::Result<Active> {
+        let Settings { directory, node, durability, segment_bytes_max, disk, .. } = &self.settings;
+        let header = self.log.header(node, *durability, self.clock.now(), last);
+        match Active::create(&**disk, directory, &header, *segment_bytes_max, needed) {
+            Ok(active) => {
+                self.log.begin(&header);
+                if let Err(fault) = head::write(&**disk, directory, header.first_leaf) {
+                    // It names an older segment then, and no start takes that for a loss.
+                    tracing::warn!(%fault, "the journal's head file was not written");
+                }
+                Ok(active)
+            }
+            Err(NotMade::Nothing(fault)) => Err(fault),
+            Err(NotMade::Unsure(fault)) => {
+                self.fail(&fault);
+                if let State::Down(last) = &mut self.state {
+                    // An empty segment of the same name may have been replaced: nothing of it is left to repair.
+                    *last = last.take().filter(|last| last.first_leaf < header.first_leaf);
+                }
+                Err(fault)
+            }
+        }
     }
 
     /// Only the reserve is left.
@@ -320,14 +369,15 @@ impl Writer {
     fn resume(&mut self) -> io::Result<()> {
         let (now, needed) = (self.clock.now(), self.needed());
         if let State::Down(last) = &self.state {
-            for path in unfinished(&self.settings.directory)? {
+            let directory = &self.settings.directory;
+            for path in unfinished(directory).map_err(|fault| named(directory, fault))? {
                 self.settings.disk.remove(&path)?;
             }
             if let Some(broken) = last {
                 broken.repair(&*self.settings.disk)?;
             }
             let first_leaf = last.as_ref().map(|broken| broken.first_leaf);
-            self.state = State::Up(begin(&self.settings, &mut self.log, now, first_leaf, needed)?);
+            self.state = State::Up(self.begin(first_leaf, needed)?);
         } else {
             self.rotate(needed)?;
         }
@@ -401,20 +451,6 @@ fn gather(group: &mut Group, first: Command, commands: &Receiver<Command>) -> Op
         next = commands.try_recv().ok();
     }
     next.and_then(|command| group.join(command))
-}
-
-fn begin(
-    settings: &Settings,
-    log: &mut Log,
-    now: Timestamp,
-    last: Option<u64>,
-    needed: u64,
-) -> io::Result<Active> {
-    let header = log.header(&settings.node, settings.durability, now, last);
-    let active =
-        Active::create(&*settings.disk, &settings.directory, &header, settings.segment_bytes_max, needed)?;
-    log.begin(&header);
-    Ok(active)
 }
 
 fn commit(active: &mut Active, buffer: &mut Vec<u8>, durability: Durability) -> io::Result<()> {

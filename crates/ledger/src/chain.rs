@@ -113,6 +113,18 @@ mod tests {
         assert_eq!(Link::START.next(b"{}").hash, Hash(expected));
     }
 
+    /// Computed with Python's `hashlib`: `sha256(previous + struct.pack(">Q", revision) + payload)`.
+    #[test]
+    fn the_hashes_are_those_that_another_program_computes() {
+        let first = Link::START.next(br#"{"v":1}"#);
+        let second = first.next(br#"{"v":1}"#);
+        let known = [
+            "f5a8ba3f4bdc1e6a1444339056bfe8f33dae2ad497dc56ebe7c8b27735ebf9de",
+            "7f581d345a54524d15862f3d61043455fe78255c4defef2a3c3d93841b63383c",
+        ];
+        assert_eq!([first.hash, second.hash].map(|hash| hash.to_string()), known);
+    }
+
     #[test]
     fn the_same_payload_in_another_place_has_another_hash() {
         let first = Link::START.next(b"{}");

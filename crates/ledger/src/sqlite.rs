@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use access::Revision;
 use control::Event;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior,
+};
 
 use crate::chain::{Broken, Hash, Link};
 use crate::{AppendError, Ledger, ReadError, Recorded, StoreFault, codec};
@@ -72,6 +74,28 @@ pub enum OpenError {
     },
 }
 
+/// What SQLite says, in words for whoever has to act on it.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("the ledger is locked by another process")]
+    Locked(#[source] rusqlite::Error),
+    #[error("the disk is full")]
+    Full(#[source] rusqlite::Error),
+    #[error("the ledger's file is read-only")]
+    ReadOnly(#[source] rusqlite::Error),
+    #[error(transparent)]
+    Other(rusqlite::Error),
+}
+
+fn fault(cause: rusqlite::Error) -> StoreFault {
+    StoreFault::new(match cause.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Fault::Locked(cause),
+        Some(ErrorCode::DiskFull) => Fault::Full(cause),
+        Some(ErrorCode::ReadOnly) => Fault::ReadOnly(cause),
+        _ => Fault::Other(cause),
+    })
+}
+
 /// Which file it is, whatever its path says later: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity(u64, u64);
@@ -83,10 +107,7 @@ impl Sqlite {
     /// [`OpenError`] says what is wrong with the file. What it holds is checked when it is read.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let file = |cause| OpenError::File { path: path.to_owned(), cause };
-        let store = |cause: rusqlite::Error| OpenError::Store {
-            path: path.to_owned(),
-            cause: StoreFault::new(cause),
-        };
+        let store = |cause: rusqlite::Error| OpenError::Store { path: path.to_owned(), cause: fault(cause) };
         make_private(path).map_err(file)?;
         let mut connection = connect(path).map_err(store)?;
         let found = lay_out(&mut connection).map_err(store)?;
@@ -109,7 +130,7 @@ impl Sqlite {
     /// A transaction that holds the write lock.
     fn lock(&mut self) -> Result<Transaction<'_>, StoreFault> {
         self.refuse_stranger()?;
-        self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreFault::new)
+        self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)
     }
 
     /// Events from `since` on, itself included, with their payloads.
@@ -126,7 +147,7 @@ impl Ledger for Sqlite {
         let payloads = events.iter().map(codec::encode).collect::<Result<Vec<_>, _>>();
         let payloads = payloads.map_err(AppendError::Store)?;
         let transaction = self.lock().map_err(AppendError::Store)?;
-        let failed = |cause| AppendError::Store(StoreFault::new(cause));
+        let failed = |cause| AppendError::Store(fault(cause));
         let head = head(&transaction).map_err(failed)?;
         if head.revision != expected {
             let found = head.revision;
@@ -139,7 +160,7 @@ impl Ledger for Sqlite {
 
     fn read(&mut self, since: Revision, most: usize) -> Result<Vec<Recorded>, ReadError> {
         let stored = self.stored(since, most.saturating_add(1));
-        let stored = stored.map_err(|cause| ReadError::Store(StoreFault::new(cause)))?;
+        let stored = stored.map_err(|cause| ReadError::Store(fault(cause)))?;
         let mut rows = stored.iter();
         let mut place = match since {
             Revision::ZERO => Link::START,
@@ -158,7 +179,7 @@ impl Ledger for Sqlite {
 
     fn prove(&mut self) -> Result<Revision, ReadError> {
         let transaction = self.lock().map_err(ReadError::Store)?;
-        let failed = |cause| ReadError::Store(StoreFault::new(cause));
+        let failed = |cause| ReadError::Store(fault(cause));
         let head = head(&transaction).map_err(failed)?;
         transaction.rollback().map_err(failed)?;
         Ok(head.revision)

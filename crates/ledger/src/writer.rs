@@ -223,6 +223,12 @@ impl Writer {
 
     fn compile(&mut self) {
         let policy = Policy::clone(self.state.policy());
+        for (role, list, rule) in policy.unread() {
+            tracing::error!(
+                %role, %list, rule,
+                "a rule of the policy in the ledger cannot be read: an `allow` gives nothing, a `deny` refuses everything"
+            );
+        }
         self.compiled = match Compiled::new(policy) {
             Ok(compiled) => Arc::new(compiled),
             Err(why) => {

@@ -100,6 +100,10 @@ impl DiskFile for FaultyFile {
         self.file.sync()
     }
 
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        self.file.is_at(path)
+    }
+
     fn truncate(&self, bytes: u64) -> io::Result<()> {
         self.disk.writes()?;
         self.file.truncate(bytes)

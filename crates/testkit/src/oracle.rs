@@ -280,7 +280,6 @@ fn o7(evidence: &Evidence, wrong: &mut Vec<String>) {
     for answer in evidence.answers.iter().filter(|answer| !answer.id().is_empty()) {
         match evidence.rows_of(answer.id()).as_slice() {
             [row] => agree(answer, row, evidence.crashes, wrong),
-            [intent, refusal] if is_late(intent, refusal) => agree(answer, refusal, evidence.crashes, wrong),
             rows => wrong.push(format!(
                 "O7 {} rows for the answer {} {} `{}`",
                 rows.len(),
@@ -304,17 +303,6 @@ fn o7(evidence: &Evidence, wrong: &mut Vec<String>) {
             ));
         }
     }
-}
-
-/// A request that was refused because its intent was not durable in time, and whose intent was written after all:
-/// the journal then holds both, and they agree.
-fn is_late(intent: &RequestRow, refusal: &RequestRow) -> bool {
-    let unavailable =
-        |row: &RequestRow| row.status == Some(503) && row.reason.as_deref() == Some("journal_unavailable");
-    unavailable(intent)
-        && unavailable(refusal)
-        && intent.outcome == Some(RowOutcome::Failed)
-        && refusal.outcome == Some(RowOutcome::Refused)
 }
 
 fn agree(answer: &Answer, row: &RequestRow, crashes: u64, wrong: &mut Vec<String>) {

@@ -265,8 +265,12 @@ fn policy() -> Policy {
         request_body_bytes_max: 1024,
         rate: None,
     };
-    let role =
-        |rule: &str| Role { allow: vec![rule.parse().unwrap()], deny: Vec::new(), rate: "60/m".parse().ok() };
+    let role = |rule: &str| Role {
+        allow: vec![rule.parse().unwrap()],
+        deny: Vec::new(),
+        rate: "60/m".parse().ok(),
+        unread: access::role::Unread::default(),
+    };
     let users = ["alice", "bob", "carol", "dora"].map(|user| (user.parse().unwrap(), BTreeSet::new()));
     let named = |user: &str| Principal::Subject(user.parse::<SubjectId>().unwrap());
     Policy {

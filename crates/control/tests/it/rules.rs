@@ -304,3 +304,19 @@ fn what_a_later_build_wrote_is_refused_and_not_misread() {
         assert!(serde_json::from_str::<Event>(&text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_narrowing_recorded_by_another_build_still_narrows() {
+    let written = r#"{"v":1,"at":0,"by":"user:alice","change":{"kind":"mint_token","token":"TOKEN","digest":"DIGEST",
+        "grant":"GRANT","subject":"user:alice","until":1,"only":["FETCH /v1"]}}"#;
+    let mut world = World::new();
+    let written = written
+        .replace("TOKEN", &world.token_id(DAY).to_string())
+        .replace("GRANT", &world.grant_id(DAY).to_string())
+        .replace("DIGEST", &world.secret(CredentialKind::Token).1.to_string());
+    let event: Event = serde_json::from_str(&written).unwrap();
+    let Change::MintToken { only, .. } = &event.change else { panic!("{event:?}") };
+    assert_eq!(only.len(), 1);
+    assert!(!only[0].matches(access::operation::Method::Get, "/v1"));
+    assert!(serde_json::to_string(&event).unwrap().contains(r#""only":["FETCH /v1"]"#));
+}

@@ -14,6 +14,10 @@ async fn a_locked_ledger_refuses_commands_then_requests_and_recovers_by_itself()
     assert_eq!(world.get(&token.secret, "/plain/x").await.status, 200, "a view that is fresh still serves");
     let denied = world.try_grant("bob", "plain-all", "1h").await;
     assert_eq!((denied.status, denied.json()["code"].as_str()), (503, Some("ledger_unavailable")));
+    let everything = serde_json::json!({"all": true, "reason": "drill"});
+    let denied = world.admin(testkit::post("/api/v1/revocations", &everything)).await;
+    let why = "the ledger cannot be written now: the ledger is locked by another process";
+    assert_eq!((denied.status, denied.json()["detail"].as_str()), (503, Some(why)));
     // The keeper proves the view when it can; it cannot, so that only time passes.
     world.clock().advance(Duration::from_secs(11));
     let refused = world.get(&token.secret, "/plain/y").await;

@@ -202,6 +202,53 @@ fn a_hung_disk_fails_waiters_in_time_and_what_was_written_after_all_says_so() {
     assert_eq!(world.changes().len(), 1);
 }
 
+/// A request whose intent was late, refused before or after the disk answers: one row.
+fn check_late(faults: Faults, refuse_after: bool) -> Vec<String> {
+    let world = World::new().with(|options| options.commit_wait_max = Duration::from_millis(30));
+    let (journal, _) = world.open();
+    on_lane(&journal, async |lane| {
+        world.disk.set(Faults { hung: Some(()), ..Faults::default() });
+        let (late, at) = (world.id(), Timestamp::from_micros(START));
+        assert_eq!(lane.open(&request(late, "/late")).await.unwrap_err(), Unavailable::Late);
+        let refuse = async || {
+            lane.refuse(&request(late, "/late"), "journal_unavailable", 503, at).await;
+            let other = world.id();
+            lane.refuse(&request(other, "/other"), "journal_unavailable", 503, at).await;
+        };
+        if !refuse_after {
+            refuse().await;
+        }
+        let fails = faults.sync.is_some();
+        world.disk.set(faults);
+        if fails {
+            journal.becomes(Writable::No).await;
+        }
+        world.disk.heal();
+        while lane.open(&request(world.id(), "/after")).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        if refuse_after {
+            refuse().await;
+        }
+        lane.flush().await;
+    });
+    journal.shutdown().unwrap();
+    let mut story = world.story();
+    story.retain(|row| !row.starts_with("/after"));
+    story.sort();
+    story
+}
+
+#[test]
+fn a_late_intent_and_its_refusal_are_one_row() {
+    let (written, refused) = ("/late failed journal_unavailable", "/late refused journal_unavailable");
+    let other = "/other refused journal_unavailable";
+    for refuse_after in [false, true] {
+        assert_eq!(check_late(Faults::default(), refuse_after), [written, other]);
+        assert_eq!(check_late(bad_sync(), refuse_after), [refused, other]);
+    }
+}
+
 #[test]
 fn a_directory_that_cannot_be_written_gives_a_journal_that_refuses_until_it_can() {
     let world = World::new();
@@ -249,4 +296,65 @@ fn an_outage_that_goes_on_is_told_once_and_ends_when_every_step_of_the_repair_wo
     });
     assert_eq!(world.story(), ["/before completed", "/after completed"]);
     assert_eq!(world.notes().iter().filter(|note| note.kind == "journal_resumed").count(), 1);
+}
+
+/// Fills the segment until a next one is made, whose name is not known to be durable.
+async fn fill_until_down(world: &World, lane: &journal::Lane) -> usize {
+    world.disk.set(Faults { rename: Some(ErrorKind::Other), ..Faults::default() });
+    let mut passed = 0;
+    loop {
+        match lane.open(&request(world.id(), "/a")).await {
+            Ok(entry) => entry.close(&closing(Ending::Completed)),
+            Err(why) => {
+                assert_eq!(why, Unavailable::Down);
+                return passed;
+            }
+        }
+        passed += 1;
+    }
+}
+
+#[test]
+fn a_segment_whose_name_may_not_be_durable_costs_no_row_and_is_no_damage() {
+    let world = World::new().with(|options| options.segment_bytes_max = 16 * 1024);
+    let (journal, _) = world.open();
+    on_lane(&journal, async |lane| {
+        let open = lane.open(&request(world.id(), "/open")).await.unwrap();
+        let passed = fill_until_down(&world, &lane).await;
+        assert_eq!(journal.health().writable, Writable::No);
+        open.close(&closing(Ending::Completed));
+        world.disk.fails_again(3).await;
+        let (found, then) = (world.story(), world.copy());
+        assert_eq!(found.len(), 1 + passed);
+        then.open().0.shutdown().unwrap();
+        assert_eq!(then.story().len(), found.len(), "a restart finds the same rows");
+        then.open().0.shutdown().unwrap();
+        world.disk.heal();
+        journal.becomes(Writable::Yes).await;
+        pass(&world, &lane, "/after").await;
+        lane.flush().await;
+        let story = world.story();
+        assert_eq!((story.len(), story[0].as_str()), (2 + passed, "/open completed"));
+        assert!(story.iter().all(|row| row.ends_with(" completed")), "{story:?}");
+    });
+    journal.shutdown().unwrap();
+    world.open().0.shutdown().unwrap();
+}
+
+#[test]
+fn the_first_segment_of_all_may_also_be_in_doubt() {
+    let world = World::new();
+    world.disk.set(Faults { rename: Some(ErrorKind::Other), ..Faults::default() });
+    let (journal, _) = world.open();
+    assert_eq!(journal.health().writable, Writable::No);
+    on_lane(&journal, async |lane| {
+        world.disk.fails_again(3).await;
+        world.disk.heal();
+        journal.becomes(Writable::Yes).await;
+        pass(&world, &lane, "/a").await;
+        lane.flush().await;
+    });
+    journal.shutdown().unwrap();
+    assert_eq!(world.story(), ["/a completed"]);
+    assert_eq!(world.open().1.leaves, 4);
 }

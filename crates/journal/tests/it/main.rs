@@ -5,6 +5,8 @@ mod crash;
 #[cfg(test)]
 mod failure;
 #[cfg(test)]
+mod loss;
+#[cfg(test)]
 mod recording;
 #[cfg(test)]
 mod searching;

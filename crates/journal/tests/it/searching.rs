@@ -192,3 +192,24 @@ fn a_row_has_the_columns_of_the_interface_in_their_order() {
         "{text}"
     );
 }
+
+/// How many bytes this thread has read from files.
+fn bytes_read() -> u64 {
+    let counters = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    let read = counters.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
+    read.parse().unwrap()
+}
+
+#[test]
+fn room_that_was_only_allocated_is_not_read() {
+    let world = World::new().with(|options| options.segment_bytes_max = 64 * 1024 * 1024);
+    let (journal, _) = world.open();
+    on_lane(&journal, async |lane| {
+        pass(&world, &lane, "/a").await;
+        lane.flush().await;
+    });
+    let before = bytes_read();
+    assert_eq!(world.story(), ["/a completed"]);
+    let read = bytes_read() - before;
+    assert!(read < 4 * 1024 * 1024, "{read} bytes read");
+}

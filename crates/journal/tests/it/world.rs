@@ -23,6 +23,12 @@ pub(crate) const START: i64 = 1_795_316_400_000_000;
 #[derive(Debug)]
 pub(crate) struct Ticks(AtomicI64);
 
+impl Ticks {
+    pub(crate) fn forward(&self, time: Duration) {
+        self.0.fetch_add(i64::try_from(time.as_micros()).unwrap(), Ordering::Relaxed);
+    }
+}
+
 impl Clock for Ticks {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.fetch_add(1, Ordering::Relaxed))
@@ -38,6 +44,8 @@ pub(crate) struct Faults {
     pub(crate) torn: usize,
     pub(crate) sync: Option<io::ErrorKind>,
     pub(crate) truncate: Option<io::ErrorKind>,
+    /// The name is changed, and making that durable fails.
+    pub(crate) rename: Option<io::ErrorKind>,
     /// Syncs do not come back.
     pub(crate) hung: Option<()>,
 }
@@ -85,7 +93,8 @@ impl Disk for BadDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
+        std::fs::rename(from, to)?;
+        self.fails(|faults| faults.rename)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -116,6 +125,10 @@ impl DiskFile for BadFile {
         }
         drop(faults);
         self.disk.fails(|faults| faults.sync)
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        self.file.is_at(path)
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::operation::Method;
+use access::policy::{Asked, Ruling};
 use access::{Revision, Timestamp};
 use control::{Act, Actor, Change, Command, Denied, RevokeScope, State, Via};
 use ledger::{AppendError, ExecuteError, FetchError, Keeper, Ledger, Memory, ReadError, Recorded, Sqlite};
 
 use crate::world::{
     Audience, DAY, Stopped, adopt, at, bob, grant, house, policy, revoke_all, senseless_policy, service,
-    start,
+    start, unread_policy,
 };
 
 #[tokio::test]
@@ -116,6 +118,37 @@ async fn a_stored_policy_that_does_not_compile_refuses_everything_until_another_
     assert_eq!(view.revision, at(1));
     house.keeper.execute(adopt(policy())).await.unwrap();
     assert_eq!(house.keeper.view().policy.policy(), &policy());
+}
+
+#[tokio::test]
+async fn a_stored_rule_that_this_build_cannot_read_refuses_and_the_ledger_is_read_all_the_same() {
+    for (list, expected) in [("allow", "allowed"), ("deny", "denied")] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.sqlite");
+        let event = control::Event {
+            at: DAY,
+            by: "local:daypass".parse().unwrap(),
+            change: Change::AdoptPolicy { policy: Arc::new(unread_policy(list)) },
+        };
+        let mut ledger = ledger::Sqlite::open(&path).unwrap();
+        ledger.append(at(0), std::slice::from_ref(&event)).unwrap();
+        assert_eq!(ledger.read(at(0), 10).unwrap()[0].event, event);
+        let house = start(ledger).unwrap();
+        let view = house.keeper.view();
+        let asked = Asked { method: Method::Get, path: "/v1", operation: None };
+        let said = match view.policy.ruling(&"orders-viewer".parse().unwrap(), 0, asked) {
+            Ruling::Allowed(_) => "allowed",
+            Ruling::Denied(_) => "denied",
+            Ruling::Silent => "silent",
+        };
+        assert_eq!(said, expected, "{list}");
+        let again = house.keeper.execute(adopt(unread_policy("allow"))).await;
+        assert_eq!(again.is_ok(), list == "allow", "what cannot be read is not adopted: {again:?}");
+        house.keeper.execute(adopt(policy())).await.unwrap();
+        house.keeper.stop().await;
+        let rebuilt = start(ledger::Sqlite::open(&path).unwrap()).unwrap();
+        assert_eq!(rebuilt.keeper.state(), house.keeper.state());
+    }
 }
 
 #[tokio::test]

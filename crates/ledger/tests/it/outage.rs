@@ -62,7 +62,7 @@ async fn commands_that_wait_behind_a_failing_one_do_not_wait_in_turn() {
     });
     for answer in all(waiting).await {
         let source = std::error::Error::source(&answer.unwrap_err()).unwrap().to_string();
-        assert_eq!(source, "database is locked", "not given up waiting for");
+        assert_eq!(source, "the ledger is locked by another process", "not given up waiting for");
     }
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     drop(other);

@@ -34,6 +34,15 @@ pub(crate) fn senseless_policy() -> Policy {
     serde_json::from_str(&POLICY.replace("orders:read", "nothing:read")).unwrap()
 }
 
+/// The same, as another build recorded it: with rules that this one cannot read.
+pub(crate) fn unread_policy(list: &str) -> Policy {
+    let rules = match list {
+        "allow" => r#"["orders:read", "orders:FETCH /v1"]"#,
+        _ => r#"["orders:read"], "deny": ["orders:FETCH /v1"]"#,
+    };
+    serde_json::from_str(&POLICY.replace(r#"["orders:read"]"#, rules)).unwrap()
+}
+
 #[derive(Debug)]
 pub(crate) struct Stopped(AtomicI64);
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use access::RoleName;
 use access::policy::{Api, Compiled, Policy, PolicyError, Route, RuleList};
-use access::role::{Role, Rule, Scope};
+use access::role::{Role, Rule, Scope, Unread};
 use admin::near::{listed, nearest};
 
 use super::super::api::{self as written};
@@ -45,7 +45,7 @@ impl Resolver<'_> {
             let rate = limits.and_then(|limits| self.rate(limits.rate.as_ref(), limits.burst.as_ref()));
             if let Some(name) = self.name::<RoleName>(name) {
                 roles.marks.insert(name.clone(), RuleMarks { allow: allow_marks, deny: deny_marks });
-                roles.roles.insert(name, Role { allow, deny, rate });
+                roles.roles.insert(name, Role { allow, deny, rate, unread: Unread::default() });
             }
         }
         roles

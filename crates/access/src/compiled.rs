@@ -123,6 +123,10 @@ pub enum Ruling<'p> {
     Silent,
 }
 
+fn slash_in(path: &str) -> Option<usize> {
+    path.bytes().position(|byte| byte == b'/')
+}
+
 impl Compiled {
     /// Checks and compiles a policy.
     ///
@@ -188,7 +192,7 @@ impl Compiled {
             return Some((index, path));
         }
         let inner = path.strip_prefix('/')?;
-        let (first, rest) = inner.find('/').map_or((inner, ""), |slash| inner.split_at(slash));
+        let (first, rest) = slash_in(inner).map_or((inner, ""), |slash| inner.split_at(slash));
         self.prefixes.get(first).map(|index| (*index, rest))
     }
 

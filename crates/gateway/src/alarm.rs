@@ -169,8 +169,8 @@ mod tests {
         run(&alarms, async {
             own.set(ALARM_TICK * 2);
             poll_fn(|cx| own.poll(cx)).await;
-            poll_fn(|cx| Poll::Ready(assert!(stopped.poll(cx).is_pending() && later.poll(cx).is_pending())))
-                .await;
+            let waits = poll_fn(|cx| Poll::Ready((stopped.poll(cx), later.poll(cx)))).await;
+            assert_eq!(waits, (Poll::Pending, Poll::Pending));
         });
         drop((stopped, later, own));
         assert!(alarms.all.borrow().is_empty());

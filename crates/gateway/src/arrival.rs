@@ -68,7 +68,7 @@ pub(crate) enum Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    fn add(&mut self, value: &'a [u8]) {
+    pub(crate) fn add(&mut self, value: &'a [u8]) {
         *self = match self {
             Self::Absent => Self::Once(value),
             Self::Once(_) | Self::Several => Self::Several,

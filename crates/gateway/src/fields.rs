@@ -11,6 +11,11 @@ const COLON: &[u8] = b": ";
 /// Behind a value.
 const END: &[u8] = b"\r\n";
 
+/// Room for what is added to a head's fields: an id and a receipt.
+const ADDED_BYTES: usize = 256;
+/// See [`ADDED_BYTES`].
+const ADDED_FIELDS: usize = 3;
+
 /// Where fields are written: a list, a buffer that goes out, or the map of a codec.
 pub(crate) trait Sink {
     /// Writes one more field. The name is in lower case, the value has no line break.
@@ -59,8 +64,9 @@ impl FieldList {
     /// Takes the fields that were parsed from `head`, whose parts they are.
     pub(crate) fn take(&mut self, head: &[u8], parsed: &[httparse::Header<'_>]) {
         self.clear();
+        self.text.reserve(head.len().saturating_add(ADDED_BYTES));
         self.text.extend_from_slice(head);
-        self.spans.reserve(parsed.len());
+        self.spans.reserve(parsed.len().saturating_add(ADDED_FIELDS));
         // Distances between parts of one slice.
         let at = |part: &[u8]| part.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
         for field in parsed {

@@ -102,7 +102,10 @@ impl Names {
 
 fn receipt_text(node: &str, receipt: Receipt) -> Option<ArrayString<192>> {
     let mut text = ArrayString::new();
-    std::fmt::Write::write_fmt(&mut text, format_args!("{node}/{receipt}")).ok()?;
+    for part in [node, "/", itoa::Buffer::new().format(receipt.leaf), "/"] {
+        text.try_push_str(part).ok()?;
+    }
+    receipt.hash.write_to(&mut text).ok()?;
     Some(text)
 }
 

@@ -9,8 +9,6 @@ pub(crate) type TraceId = ArrayString<32>;
 /// A `traceparent` field of version 00.
 pub(crate) type TraceParent = ArrayString<55>;
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
 /// The trace id of the caller's `traceparent`, if it is valid, else the request's own id.
 pub(crate) fn trace_id(traceparent: Option<&str>, id: RequestId) -> TraceId {
     let sent = traceparent.and_then(sent_trace).and_then(|trace| TraceId::from(trace).ok());
@@ -39,14 +37,17 @@ fn sent_trace(text: &str) -> Option<&str> {
     (valid && is_hex(trace, 32) && trace.bytes().any(|byte| byte != b'0')).then_some(trace)
 }
 
-/// The bytes in hexadecimal, as many as fit.
+/// The bytes in hexadecimal, as many as fit; `N` is twice their number.
 fn hex<const N: usize>(bytes: &[u8]) -> ArrayString<N> {
-    let mut text = ArrayString::new();
-    for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
-        let digit = HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
-        let _ = text.try_push(char::from(digit));
+    let mut digits = [b'0'; N];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
     }
-    text
+    ArrayString::from_byte_string(&digits).unwrap_or_default()
+}
+
+const fn digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Not here: which API has which upstreams (see `picture`), health checks.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,14 +34,14 @@ use crate::trace::TraceParent;
 type Http2 = http2::SendRequest<Upload>;
 
 /// Idle connections by authority, each with the time since when it is idle; the last used is last.
-type Idle = HashMap<Arc<str>, VecDeque<(Rc<Wire>, Timestamp)>>;
+type Idle = BTreeMap<Arc<str>, VecDeque<(Rc<Wire>, Timestamp)>>;
 
 /// The upstream connections of one core.
 #[derive(Debug)]
 pub(crate) struct Pool {
     clock: Arc<dyn Clock>,
     idle: RefCell<Idle>,
-    shared: RefCell<HashMap<Arc<str>, Http2>>,
+    shared: RefCell<BTreeMap<Arc<str>, Http2>>,
 }
 
 /// Why a request got no answer.

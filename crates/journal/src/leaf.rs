@@ -31,14 +31,24 @@ impl LeafHash {
     }
 }
 
-/// 64 lower-case hexadecimal digits.
-impl fmt::Display for LeafHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl LeafHash {
+    /// Writes its 64 lower-case hexadecimal digits.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_to(&self, out: &mut impl fmt::Write) -> fmt::Result {
         let mut text = [0_u8; 64];
         for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
             pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
         }
-        f.write_str(str::from_utf8(&text).unwrap_or_default())
+        out.write_str(str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+/// 64 lower-case hexadecimal digits.
+impl fmt::Display for LeafHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_to(f)
     }
 }
 

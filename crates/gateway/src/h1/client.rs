@@ -14,6 +14,7 @@ use super::head::{Asked, ResponseHead, Scan, Unreadable};
 use super::wire::{Piece, Wire};
 use crate::body::{Stopped, Upload};
 use crate::bounds::{INTERIM_ANSWERS_MAX, OUTBOX_BYTES_MAX, UPSTREAM_HEAD_BYTES_MAX};
+use crate::fields::Sink as _;
 
 /// A request's body on its way to an upstream.
 #[derive(Debug)]
@@ -150,9 +151,7 @@ pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Writes a `Content-Length` field.
 pub(crate) fn write_length(out: &mut Vec<u8>, bytes: u64) {
-    use std::io::Write as _;
-    // Writing to memory does not fail.
-    let _ = write!(out, "content-length: {bytes}\r\n");
+    out.add(b"content-length", itoa::Buffer::new().format(bytes).as_bytes());
 }
 
 /// Writes the bytes as a chunk, unless there are none: an empty chunk would be the last.
@@ -161,6 +160,7 @@ pub(crate) fn write_chunk(out: &mut Vec<u8>, chunk: &mut Vec<u8>) {
     if chunk.is_empty() {
         return;
     }
+    // Writing to memory does not fail.
     let _ = write!(out, "{:x}\r\n", chunk.len());
     out.append(chunk);
     out.extend_from_slice(b"\r\n");

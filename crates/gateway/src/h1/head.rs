@@ -10,6 +10,7 @@ use access::arrival::BodyLength;
 use http::Version;
 
 use super::framing::Decoder;
+use crate::arrival::Field;
 use crate::bounds::CODEC_HEADERS_MAX;
 use crate::fields::FieldList;
 
@@ -106,14 +107,14 @@ impl RequestHead {
     }
 
     fn frame(&mut self) {
-        let framing = Framing::of(&self.fields, self.version);
-        (self.body, self.fault) = match framing {
+        let control = Control::of(&self.fields, self.version);
+        (self.body, self.fault) = match control.framing {
             Ok(Framing::Neither | Framing::Length(0)) => (BodyLength::None, None),
             Ok(Framing::Length(bytes)) => (BodyLength::Known(bytes), None),
             Ok(Framing::Chunked) => (BodyLength::Unknown, None),
             Err(fault) => (BodyLength::None, Some(fault)),
         };
-        self.persistence = persistence(&self.fields, self.version);
+        self.persistence = control.persistence;
     }
 
     pub(crate) fn method(&self) -> &str {
@@ -137,6 +138,10 @@ impl RequestHead {
 
 /// The forms of RFC 9112, section 3.2. What is none of them is all path, and refused for it.
 fn split_target(target: &str) -> (Option<&str>, &str, Option<&str>) {
+    if target.starts_with('/') {
+        let (path, query) = split_query(target);
+        return (None, path, query);
+    }
     let absolute = |scheme: &str| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then_some(rest)
@@ -148,9 +153,17 @@ fn split_target(target: &str) -> (Option<&str>, &str, Option<&str>) {
             (Some(authority), path)
         }
     };
-    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let (path, query) = split_query(target);
     let path = if path.is_empty() && authority.is_some() { "/" } else { path };
     (authority, path, query)
+}
+
+fn split_query(target: &str) -> (&str, Option<&str>) {
+    let question = target.bytes().position(|byte| byte == b'?');
+    match question.and_then(|question| target.split_at_checked(question)) {
+        Some((path, query)) => (path, query.strip_prefix('?')),
+        None => (target, None),
+    }
 }
 
 /// The head of an upstream's answer.
@@ -186,8 +199,8 @@ impl ResponseHead {
         let version = version_of(version);
         let mut fields = FieldList::default();
         fields.take(bytes, response.headers);
-        let framing = Framing::of(&fields, version).map_err(|_| Unreadable::Malformed)?;
-        let persistence = persistence(&fields, version);
+        let Control { framing, persistence } = Control::of(&fields, version);
+        let framing = framing.map_err(|_| Unreadable::Malformed)?;
         // RFC 9112, section 6.3.
         let decoder = match (status, framing) {
             (100..=199 | 204 | 304, _) => Decoder::Done,
@@ -227,32 +240,54 @@ enum Framing {
     Chunked,
 }
 
+/// What a head says about its own connection and body.
+struct Control {
+    /// Or why it says two things.
+    framing: Result<Framing, &'static str>,
+    persistence: Persistence,
+}
+
+impl Control {
+    fn of(fields: &FieldList, version: Version) -> Self {
+        let (mut length, mut coding) = (Field::Absent, Field::Absent);
+        // RFC 9112, section 9.3; HTTP/1.0 connections are always closed.
+        let mut persistence =
+            if version == Version::HTTP_10 { Persistence::Close } else { Persistence::Keep };
+        for (name, value) in fields.iter() {
+            match name {
+                b"content-length" => length.add(value),
+                b"transfer-encoding" => coding.add(value),
+                b"connection" if closes(value) => persistence = Persistence::Close,
+                _ => {}
+            }
+        }
+        Self { framing: Framing::of(length, coding, version), persistence }
+    }
+}
+
 impl Framing {
     /// RFC 9112, section 6.1 and 6.3, without what it tolerates: one length at most, no length beside chunks, no
     /// coding but `chunked`, and none in HTTP/1.0.
-    fn of(fields: &FieldList, version: Version) -> Result<Self, &'static str> {
-        let (mut length, mut coding) = (None, None);
-        for (name, value) in fields.iter() {
-            let (seen, twice) = match name {
-                b"content-length" => (&mut length, "the head has more than one `Content-Length` header"),
-                b"transfer-encoding" => {
-                    (&mut coding, "the head has more than one `Transfer-Encoding` header")
-                }
-                _ => continue,
-            };
-            if seen.replace(value).is_some() {
-                return Err(twice);
-            }
-        }
+    fn of(length: Field<'_>, coding: Field<'_>, version: Version) -> Result<Self, &'static str> {
         match (length, coding) {
-            (None, None) => Ok(Self::Neither),
-            (Some(_), Some(_)) => Err("the head has a `Content-Length` beside a `Transfer-Encoding`"),
-            (Some(length), None) => {
+            (Field::Absent, Field::Absent) => Ok(Self::Neither),
+            (Field::Several, _) => Err("the head has more than one `Content-Length` header"),
+            (_, Field::Several) => Err("the head has more than one `Transfer-Encoding` header"),
+            (Field::Once(_), Field::Once(_)) => {
+                Err("the head has a `Content-Length` beside a `Transfer-Encoding`")
+            }
+            (Field::Once(length), Field::Absent) => {
                 number(length).map(Self::Length).ok_or("the `Content-Length` header is not one number")
             }
-            (None, Some(_)) if version == Version::HTTP_10 => Err("HTTP/1.0 has no `Transfer-Encoding`"),
-            (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Self::Chunked),
-            (None, Some(_)) => Err("the `Transfer-Encoding` header is something other than `chunked`"),
+            (Field::Absent, Field::Once(_)) if version == Version::HTTP_10 => {
+                Err("HTTP/1.0 has no `Transfer-Encoding`")
+            }
+            (Field::Absent, Field::Once(coding)) if coding.eq_ignore_ascii_case(b"chunked") => {
+                Ok(Self::Chunked)
+            }
+            (Field::Absent, Field::Once(_)) => {
+                Err("the `Transfer-Encoding` header is something other than `chunked`")
+            }
         }
     }
 }
@@ -263,11 +298,9 @@ fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
-/// RFC 9112, section 9.3; HTTP/1.0 connections are always closed.
-fn persistence(fields: &FieldList, version: Version) -> Persistence {
-    let mut options = fields.all(b"connection").flat_map(|value| value.split(|byte| *byte == b','));
-    let closes = options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
-    if closes || version == Version::HTTP_10 { Persistence::Close } else { Persistence::Keep }
+fn closes(connection: &[u8]) -> bool {
+    let mut options = connection.split(|byte| *byte == b',');
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 #[cfg(test)]

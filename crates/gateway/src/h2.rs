@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use access::RequestId;
+use access::{Reason, RequestId};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
@@ -28,7 +28,7 @@ use crate::fields::FieldList;
 use crate::forward::{Broken, Brought, Relay};
 use crate::h1::wire::Piece;
 use crate::peer::Peer;
-use crate::respond::{Own, Reply};
+use crate::respond::{Own, Reply, status};
 use crate::streams::Line;
 use crate::trace::trace_id;
 
@@ -127,7 +127,7 @@ fn written(reply: Reply) -> Response<Answer> {
             (relay.status, std::mem::take(&mut relay.fields), Answer::Relay(relay))
         }
         // No HTTP/2 request asks for a switch: `Upgrade` is malformed in it (RFC 9113, section 8.2.2).
-        Reply::Switch(_) => (http::StatusCode::BAD_GATEWAY, FieldList::default(), Answer::Own(None)),
+        Reply::Switch(_) => (status(Reason::UpgradeRefused), FieldList::default(), Answer::Own(None)),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;

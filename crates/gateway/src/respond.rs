@@ -37,6 +37,11 @@ pub(crate) const fn status(reason: Reason) -> StatusCode {
     }
 }
 
+/// The status that an upstream answered; `None` if there is no such one.
+pub(crate) fn upstream_status(code: u16) -> Option<StatusCode> {
+    StatusCode::from_u16(code).ok()
+}
+
 /// The title of a reason: the code in words.
 const fn title(reason: Reason) -> &'static str {
     match reason {

@@ -271,7 +271,7 @@ impl Pool {
         let stated_length = answer.stated_length();
         let inbound = if wire.is_body_read() { Inbound::None } else { Inbound::Http1(wire.clone()) };
         Answered {
-            status: StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY),
+            status: answer.status,
             fields: answer.fields,
             stated_length,
             inbound,

@@ -260,7 +260,7 @@ impl Receiving {
             };
             wire.consume(length);
             self.scan = Scan::default();
-            match (head.status, self.switching) {
+            match (head.status.as_u16(), self.switching) {
                 (101, Switching::Asked) | (200.., _) => return Ok(Some(head)),
                 (101, Switching::NotAsked) => return Err(Unreadable::Malformed),
                 _ => self.interim = self.interim.saturating_add(1),

@@ -7,12 +7,13 @@
 use std::mem::MaybeUninit;
 
 use access::arrival::BodyLength;
-use http::Version;
+use http::{StatusCode, Version};
 
 use super::framing::Decoder;
 use crate::arrival::Field;
 use crate::bounds::CODEC_HEADERS_MAX;
 use crate::fields::FieldList;
+use crate::respond::upstream_status;
 
 /// Why a head cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -167,9 +168,9 @@ fn split_query(target: &str) -> (&str, Option<&str>) {
 }
 
 /// The head of an upstream's answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ResponseHead {
-    pub(crate) status: u16,
+    pub(crate) status: StatusCode,
     pub(crate) fields: FieldList,
     pub(crate) decoder: Decoder,
     pub(crate) persistence: Persistence,
@@ -193,16 +194,17 @@ impl ResponseHead {
         let config = httparse::ParserConfig::default();
         let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut room);
         complete(parsed, bytes.len())?;
-        let (Some(status @ 100..=999), Some(version)) = (response.code, response.version) else {
+        let (Some(code), Some(version)) = (response.code, response.version) else {
             return Err(Unreadable::Malformed);
         };
+        let status = upstream_status(code).ok_or(Unreadable::Malformed)?;
         let version = version_of(version);
         let mut fields = FieldList::default();
         fields.take(bytes, response.headers);
         let Control { framing, persistence } = Control::of(&fields, version);
         let framing = framing.map_err(|_| Unreadable::Malformed)?;
         // RFC 9112, section 6.3.
-        let decoder = match (status, framing) {
+        let decoder = match (code, framing) {
             (100..=199 | 204 | 304, _) => Decoder::Done,
             _ if asked == Asked::Head => Decoder::Done,
             (_, Framing::Length(bytes)) => Decoder::of_length(bytes),
@@ -418,7 +420,7 @@ mod tests {
 
     fn answer(text: &str, asked: Asked) -> Result<(u16, Option<u64>, Persistence), Unreadable> {
         let head = ResponseHead::read(text.as_bytes(), asked)?;
-        Ok((head.status, head.decoder.remaining(), head.persistence))
+        Ok((head.status.as_u16(), head.decoder.remaining(), head.persistence))
     }
 
     #[test]

@@ -232,7 +232,10 @@ fn trailers(input: &[u8]) -> Result<Option<(Option<HeaderMap>, usize)>, Unframed
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::h1::client::{LAST_CHUNK, write_chunk};
 
     /// Feeds bytes in pieces of the given sizes, in turn; how the body reads, and what is left behind it.
     fn read(mut decoder: Decoder, bytes: &[u8], pieces: &[usize]) -> Result<(String, String), Unframed> {
@@ -266,6 +269,54 @@ mod tests {
             let came = read(decoder(), bytes.as_bytes(), pieces);
             let came = came.as_ref().map(|(body, rest)| (&**body, &**rest)).map_err(|why| *why);
             assert_eq!(came, expected, "{bytes:?} in pieces of {pieces:?}");
+        }
+    }
+
+    /// What chunked bodies are made of, and what they are not.
+    fn hostile() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop::sample::select(
+            &[
+                "5\r\nhello\r\n",
+                "0\r\n\r\n",
+                "1\r\nx\r\n",
+                "\r\n",
+                "\r",
+                "\n",
+                "0",
+                "A",
+                ";a=b",
+                " ",
+                "0\r\n",
+                "X: y\r\n",
+                ":",
+                "\0",
+            ][..],
+        );
+        prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_reads_the_same_in_whatever_pieces_it_comes(
+            bytes in hostile(),
+            pieces in prop::collection::vec(1_usize..9, 1..6),
+        ) {
+            for decoder in [Decoder::chunked, || Decoder::of_length(7)] {
+                prop_assert_eq!(read(decoder(), &bytes, &[bytes.len() + 1]), read(decoder(), &bytes, &pieces));
+            }
+        }
+
+        #[test]
+        fn what_is_written_in_chunks_is_read_back(
+            chunks in prop::collection::vec("[a-z]{0,40}", 0..6),
+            pieces in prop::collection::vec(1_usize..9, 1..6),
+        ) {
+            let mut out = Vec::new();
+            chunks.iter().for_each(|chunk| write_chunk(&mut out, &mut chunk.clone().into_bytes()));
+            out.extend_from_slice(LAST_CHUNK);
+            out.extend_from_slice(b"next");
+            let expected = Ok((chunks.concat(), "next".to_owned()));
+            prop_assert_eq!(read(Decoder::chunked(), &out, &pieces), expected);
         }
     }
 

@@ -1,0 +1,127 @@
+//! Framing: where messages end, on both sides, and what becomes of a connection whose message has no one end.
+
+use journal::RowOutcome;
+use testkit::{ApiSetup, Ask, Behavior, Behind, Setup, World};
+
+/// A text that lives as long as the tests.
+fn leaked(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+#[tokio::test]
+async fn what_an_upstream_sends_behind_an_answer_without_a_body_reaches_nobody() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    for (method, status) in [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")] {
+        let text = format!("HTTP/1.1 {status}\r\ncontent-length: 6\r\n\r\nstolen");
+        world.upstream().on("/none", Behavior::Stray(leaked(text)));
+        for _ in 0..5 {
+            let answer = world.send(&Ask::new(method, "/plain/none").bearer(&token)).await;
+            assert_eq!((answer.text().as_str(), answer.status.to_string()), ("", status[..3].to_owned()));
+            assert_eq!(world.get(&token, "/plain/own").await.text(), "{\"ok\":true}", "after {status}");
+        }
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn interim_answers_are_read_over_up_to_a_bound() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    let interim = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    for (count, status) in [(1, 200), (16, 200), (17, 502)] {
+        world.upstream().on("/hints", Behavior::Raw(leaked(format!("{}{last}", interim.repeat(count)))));
+        assert_eq!(world.get(&token, "/plain/hints").await.status, status, "{count} interim answers");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_upstreams_answer_with_two_readings_is_malformed() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    for (what, head) in [
+        (
+            "a length beside chunks",
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n",
+        ),
+        ("another coding", "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n"),
+        ("two lengths", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\n"),
+        ("a signed length", "HTTP/1.1 200 OK\r\ncontent-length: +2\r\n\r\n"),
+        ("a bare line feed", "HTTP/1.1 200 OK\r\nx: y\ncontent-length: 2\r\n\r\n"),
+        ("a folded field", "HTTP/1.1 200 OK\r\nx: y\r\n z\r\ncontent-length: 2\r\n\r\n"),
+        ("another version", "HTTP/1.2 200 OK\r\ncontent-length: 2\r\n\r\n"),
+    ] {
+        world
+            .upstream()
+            .on("/two", Behavior::Stray(leaked(format!("{head}okHTTP/1.1 200 OK\r\n\r\nstolen"))));
+        let answer = world.get(&token, "/plain/two").await;
+        assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_malformed"), "{what}");
+        assert_eq!(world.row(&answer).await.outcome, Some(RowOutcome::Failed), "{what}");
+        assert_eq!(world.get(&token, "/plain/own").await.text(), "{\"ok\":true}", "after {what}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_old_client_is_told_an_answers_end_by_its_connections() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    world.upstream().on("/b", Behavior::Chunked(&["b", "bb", "bbb"]));
+    let head = format!("GET /plain/b HTTP/1.0\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let answers = world.raw(head).await;
+    let [answer] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!((answer.text().as_str(), answer.field("transfer-encoding")), ("bbbbbb", None));
+    assert_eq!(answer.field("connection"), Some("close"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_whose_chunks_have_two_readings_ends_its_connection() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    let head = Ask::new("POST", "/plain/x").bearer(&token).field("Transfer-Encoding", "chunked").bytes();
+    let hidden = "GET /plain/hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+    for body in
+        ["5\r\nhello0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "0x5\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\n\n"]
+    {
+        let answers = world.raw([&head[..], body.as_bytes(), hidden.as_bytes()].concat()).await;
+        let [answer] = &answers[..] else { panic!("{body:?}: {answers:?}") };
+        assert_eq!((answer.status, answer.code().as_str()), (400, "request_malformed"), "{body:?}");
+        let row = world.row(answer).await;
+        assert_eq!((row.outcome, row.status), (Some(RowOutcome::Failed), Some(400)), "{body:?}");
+    }
+    assert!(world.upstream().seen_at("/hidden").is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_refused_body_is_read_over_if_it_is_short_and_ends_its_connection_if_not() {
+    let world = World::start().await;
+    for (bytes, kept) in [(60_000, true), (70_000, false)] {
+        let mut connection = world.connect().await;
+        let refused = connection.ask(&Ask::post("/plain/x", vec![b'x'; bytes])).await;
+        assert_eq!(refused.status, 401);
+        assert_eq!(refused.field("connection"), if kept { None } else { Some("close") });
+        if kept {
+            assert_eq!(connection.ask(&Ask::get("/plain/x")).await.status, 401);
+        } else {
+            assert!(connection.is_closed().await);
+        }
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn no_websocket_is_opened_over_an_upstream_that_speaks_http2() {
+    let setup = Setup::default().api("h2", ApiSetup::open().behind(Behind::H2c));
+    let world = World::of(setup.role("h2-all", &["h2:all"], &[])).await;
+    let token = world.fresh_token("alice", "h2-all").await.secret;
+    let answer = world.send(&Ask::get("/h2/ws").bearer(&token).upgrade()).await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "upgrade_refused"));
+    let row = world.row(&answer).await;
+    assert_eq!((row.outcome, row.reason.as_deref()), (Some(RowOutcome::Failed), Some("upgrade_refused")));
+    assert_eq!(world.h2c().connections(), 0);
+    world.finish().await;
+}

@@ -20,7 +20,7 @@ pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// See [`TRAILER_BYTES_MAX`].
 pub const TRAILERS_MAX: usize = 32;
 /// What is read of a connection at first.
-pub const INBOX_BYTES: usize = 8 * 1024;
+pub const INBOX_BYTES: usize = 4 * 1024;
 /// The most bytes that are read of a body in one go, and wait to be passed on.
 pub const BODY_INBOX_BYTES_MAX: usize = 64 * 1024;
 /// The most bytes that wait to be written to one connection: beyond it nothing more is read for it.

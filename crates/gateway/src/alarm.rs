@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use slab::Slab;
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 
 use crate::bounds::ALARM_TICK;
 
@@ -61,11 +62,15 @@ impl Alarms {
 
     /// Lets the alarms go off, for as long as it is polled; calls `also` at each tick.
     pub(crate) async fn ring(&self, mut also: impl FnMut() -> Rest) {
+        let mut ticks = tokio::time::interval(ALARM_TICK);
+        // A tick that comes late does not make the next ones late.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         loop {
             if also() == Rest::Yes && self.all.borrow().is_empty() {
                 self.filled.notified().await;
+                ticks.reset();
             }
-            tokio::time::sleep(ALARM_TICK).await;
+            ticks.tick().await;
             let now = self.now.get().saturating_add(1);
             self.now.set(now);
             self.wake_where(|bell| bell.due.get() <= now);

@@ -21,8 +21,14 @@ use crate::limits::{Counted, Slot};
 /// A request whose body may be forwarded as far as its head tells. Proof that it was counted before.
 #[derive(Debug)]
 pub(crate) struct Validated<'v, 'a> {
-    pub(crate) authorized: Authorized<'v, 'a>,
-    pub(crate) slot: Slot,
+    authorized: Authorized<'v, 'a>,
+    slot: Slot,
+}
+
+impl<'v, 'a> Validated<'v, 'a> {
+    pub(crate) fn into_parts(self) -> (Authorized<'v, 'a>, Slot) {
+        (self.authorized, self.slot)
+    }
 }
 
 /// Judges a counted request by the length of its body.
@@ -30,7 +36,7 @@ pub(crate) struct Validated<'v, 'a> {
 /// # Errors
 /// `body_too_large`.
 pub(crate) fn validate<'v, 'a>(counted: Counted<'v, 'a>) -> Result<Validated<'v, 'a>, Refused> {
-    let Counted { authorized, slot } = counted;
+    let (authorized, slot) = counted.into_parts();
     let most = body_bytes_max(&authorized);
     match authorized.arrival().body {
         BodyLength::Known(bytes) if bytes > most => Err(too_large(most).knowing(authorized.known())),
@@ -186,6 +192,11 @@ impl Upload {
     /// How much is still to be sent.
     pub(crate) fn length(&self) -> BodyLength {
         self.inbound.length()
+    }
+
+    /// Lets a body of which nothing was taken be sent once more.
+    pub(crate) fn begin_again(&self) {
+        self.progress.over.set(false);
     }
 
     /// Whether nothing of it was taken yet.

@@ -28,7 +28,7 @@ pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
 /// The most body bytes moved in one piece.
 pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// A buffer that a burst made longer than this is given back, in bytes.
-pub const KEPT_BUFFER_BYTES_MAX: usize = 16 * 1024;
+pub const KEPT_BUFFER_BYTES_MAX: usize = 8 * 1024;
 /// The most empty lines in front of a request line (RFC 9112, section 2.2): beyond it malformed.
 pub const EMPTY_LINES_MAX: usize = 1;
 /// The most interim answers of an upstream before its final one: beyond it `upstream_malformed`.
@@ -37,10 +37,14 @@ pub const INTERIM_ANSWERS_MAX: usize = 16;
 pub const DISCARD_BYTES_MAX: u64 = 64 * 1024;
 /// How long reading over a refused body, or waiting for a client to close, may take.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
-/// How long a connection may be kept without a request.
+/// How long a connection may be kept without a request; over HTTP/2 up to twice as long.
 pub const CLIENT_IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 /// How long a client may take nothing of an answer that waits for it.
 pub const CLIENT_STALL_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long one side of a WebSocket may stay open when the other has ended.
+pub const HALF_CLOSED_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often an upstream's HTTP/2 connection is asked whether it lives, and how long it may take to say so.
+pub const UPSTREAM_PING_TIME: Duration = Duration::from_secs(5);
 /// How often alarms are looked at: what is due may be late by twice as much.
 pub const ALARM_TICK: Duration = Duration::from_millis(50);
 /// The longest header name shown in a refusal or compared against the families that are removed, in bytes.

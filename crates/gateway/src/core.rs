@@ -5,14 +5,13 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use access::{Clock, RequestId};
+use access::{Clock, RequestId, Revision};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alarm::{Alarms, Rest};
 use crate::arrival::Head;
 use crate::forward::{Brought, forward};
 use crate::gateway::Acknowledgements;
-use crate::picture::Picture;
 use crate::pipeline::Pipeline;
 use crate::respond::{Names, Reply, problem};
 use crate::streams::Streams;
@@ -44,8 +43,8 @@ impl Drop for Counted {
 
 /// What a core is told by the node.
 pub(crate) enum Order {
-    /// A newer picture is in place: cut what it no longer holds, and say so.
-    Enforce(Arc<Picture>),
+    /// A newer picture, of this revision or a later one, is in place: cut what it no longer holds, and say so.
+    Enforce(Revision),
     /// Cut everything.
     CutAll,
     /// Tell what is open.
@@ -157,8 +156,9 @@ impl Core {
     pub(crate) async fn obey(&self, mut orders: mpsc::Receiver<Order>, acknowledgements: &Acknowledgements) {
         while let Some(order) = orders.recv().await {
             match order {
-                Order::Enforce(picture) => {
-                    let revision = picture.view.revision;
+                Order::Enforce(revision) => {
+                    // The latest, whatever was ordered: an older picture does not know what is admitted by now.
+                    let picture = self.pipeline.views.latest();
                     let counts = self.pipeline.streams.cut_ended(&picture.view, self.clock.now());
                     acknowledgements.acknowledge(revision, counts, self.clock.now());
                 }

@@ -4,6 +4,7 @@
 //! A head's own bytes are kept as they came but for the case of names, so that fields that pass are written in
 //! runs, without a copy each. Not here: which fields pass (see `headers`).
 
+use crate::bounds::KEPT_BUFFER_BYTES_MAX;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Between a name and its value.
@@ -47,7 +48,7 @@ enum Spelling {
 }
 
 fn place(at: usize) -> u32 {
-    // No head is longer than a hundred and some thousand bytes (see `bounds`).
+    // No head is longer than a few times 64 KiB (see `bounds`).
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
@@ -59,6 +60,13 @@ impl FieldList {
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.spans.clear();
+    }
+
+    /// Gives back what a long head has taken.
+    pub(crate) fn shrink(&mut self) {
+        if self.text.capacity() > KEPT_BUFFER_BYTES_MAX {
+            *self = Self::default();
+        }
     }
 
     /// Takes the fields that were parsed from `head`, whose parts they are.

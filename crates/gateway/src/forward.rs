@@ -3,6 +3,7 @@
 //! The open entry rides with the answer and closes when the last byte is handed over; dropped before, it says
 //! `abandoned`. Nothing here decides whether a request may pass.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -56,8 +57,9 @@ pub(crate) async fn forward(
     admitted.entry.progress = Some(progress.clone());
     let picture = admitted.picture.clone();
     let Some(forward) = picture.forward(admitted.api) else {
-        return answers.failure(&mut admitted, Reason::UpstreamUnreachable);
+        return answers.failure(&mut admitted, SendFailure::Unreachable);
     };
+    let tried = RefCell::new(None);
     let traceparent = traceparent(&head.trace, core.random());
     let outgoing = Outgoing {
         head,
@@ -66,6 +68,7 @@ pub(crate) async fn forward(
         forward,
         request_id: &names.request_id,
         traceparent: &traceparent,
+        tried: &tried,
     };
     let sent_at = core.clock.now();
     let sent = {
@@ -73,18 +76,15 @@ pub(crate) async fn forward(
         within(&admitted.ticket, &alarm, forward.timeout, &progress, sending).await
     };
     admitted.entry.upstream_took = Some(core.clock.now().since(sent_at));
-    let (upstream, sent) = match sent {
-        Err(Ended::Cut(why)) => return answers.cut(&mut admitted, why),
-        Err(Ended::Late) => return answers.failure(&mut admitted, Reason::UpstreamTimeout),
-        Ok(sent) => sent,
-    };
-    admitted.entry.upstream = upstream;
+    admitted.entry.upstream = tried.take();
     match sent {
-        Err(failure) => answers.failure(&mut admitted, reason_of(&failure)),
-        Ok(answered) if answered.status == StatusCode::SWITCHING_PROTOCOLS => {
-            switch(admitted, answered, &names)
+        Err(Ended::Cut(why)) => answers.cut(&mut admitted, why),
+        Err(Ended::Late) => answers.failure(&mut admitted, SendFailure::Late),
+        Ok(Err(failure)) => answers.failure(&mut admitted, failure),
+        Ok(Ok(answered)) if answered.status == StatusCode::SWITCHING_PROTOCOLS => {
+            switch(admitted, answered, &names, alarm)
         }
-        Ok(answered) => relay(admitted, answered, &names, alarm, head),
+        Ok(Ok(answered)) => relay(admitted, answered, &names, alarm, head),
     }
 }
 
@@ -112,24 +112,12 @@ async fn within<T>(
             alarm.stop();
             return Poll::Ready(Ok(sent));
         }
-        if alarm.poll(cx).is_ready() {
-            if progress.bytes.get() == uploaded {
-                return Poll::Ready(Err(Ended::Late));
-            }
-            uploaded = progress.bytes.get();
+        if std::mem::replace(&mut uploaded, progress.bytes.get()) != uploaded {
             alarm.set(patience);
         }
-        Poll::Pending
+        alarm.poll(cx).map(|()| Err(Ended::Late))
     })
     .await
-}
-
-const fn reason_of(failure: &SendFailure) -> Reason {
-    match failure {
-        SendFailure::Unreachable | SendFailure::Closed | SendFailure::Upload => Reason::UpstreamUnreachable,
-        SendFailure::Malformed => Reason::UpstreamMalformed,
-        SendFailure::NoSwitch => Reason::UpgradeRefused,
-    }
 }
 
 /// The answers of our own to an admitted request.
@@ -148,14 +136,12 @@ impl Answers<'_> {
     }
 
     /// To an exchange that the upstream did not answer.
-    fn failure(&self, admitted: &mut Admitted<'_>, reason: Reason) -> Reply {
+    fn failure(&self, admitted: &mut Admitted<'_>, failure: SendFailure) -> Reply {
         let stopped = admitted.entry.progress.as_ref().and_then(|progress| progress.stopped.get());
         let refused = match stopped {
             Some(Stopped::TooLarge) => too_large(admitted.body_bytes_max),
             Some(why @ Stopped::Malformed) => Refused::because(Reason::RequestMalformed, why.to_string()),
-            Some(Stopped::Client | Stopped::Answered) | None => {
-                Refused::because(reason, detail_of(reason)).next(next_of(reason))
-            }
+            Some(Stopped::Client | Stopped::Answered) | None => told(failure),
         };
         if stopped != Some(Stopped::Client) {
             admitted.entry.fail(Some(status(refused.reason).as_u16()), refused.reason);
@@ -168,24 +154,36 @@ impl Answers<'_> {
     }
 }
 
-const fn detail_of(reason: Reason) -> &'static str {
-    match reason {
-        Reason::UpstreamTimeout => "the upstream did not answer within its time",
-        Reason::UpstreamMalformed => "what the upstream answered is not valid HTTP",
-        Reason::UpgradeRefused => "the upstream of this API speaks HTTP/2, over which no WebSocket is opened",
-        _ => "no upstream of this API could be reached, or it closed before it answered",
-    }
-}
-
-const fn next_of(reason: Reason) -> &'static str {
-    match reason {
-        Reason::UpgradeRefused => "ask the API's owner for an `http://` upstream",
-        Reason::UpstreamTimeout => {
-            "look at the API itself: Daypass let the request pass and sent it on; it may have been carried out"
-        }
-        Reason::UpstreamMalformed => "look at the API itself: Daypass let the request pass and sent it on",
-        _ => "look at the API itself: Daypass let the request pass; `daypass explain` tells where it went",
-    }
+/// What a caller is told of a failure, above all whether the request may have been carried out.
+fn told(failure: SendFailure) -> Refused {
+    let (reason, detail, next) = match failure {
+        SendFailure::Unreachable => (
+            Reason::UpstreamUnreachable,
+            "no upstream of this API could be connected to; nothing of the request was sent",
+            "look whether the API runs at the addresses in its `upstreams:`",
+        ),
+        SendFailure::Closed | SendFailure::Upload => (
+            Reason::UpstreamUnreachable,
+            "the upstream closed the connection before it answered; it may have carried the request out",
+            "look at the API itself: Daypass let the request pass and sent it on",
+        ),
+        SendFailure::Malformed => (
+            Reason::UpstreamMalformed,
+            "what the upstream answered is not valid HTTP; it may have carried the request out",
+            "look at the API itself: Daypass let the request pass and sent it on",
+        ),
+        SendFailure::Late => (
+            Reason::UpstreamTimeout,
+            "the upstream did not answer within its time; it may have carried the request out",
+            "look at the API itself, or ask its owner to raise `limits.timeout`",
+        ),
+        SendFailure::NoSwitch => (
+            Reason::UpgradeRefused,
+            "the upstream of this API speaks HTTP/2, over which no WebSocket is opened",
+            "ask the API's owner for an `http://` upstream",
+        ),
+    };
+    Refused::because(reason, detail).next(next)
 }
 
 /// Passes an upstream's answer on.
@@ -358,7 +356,7 @@ impl Relay {
 }
 
 /// Takes an upstream's switch to the protocol that it was asked for.
-fn switch(admitted: Admitted<'_>, answered: Answered, names: &Names) -> Reply {
+fn switch(admitted: Admitted<'_>, answered: Answered, names: &Names, alarm: Rc<Alarm>) -> Reply {
     let Admitted { mut entry, ticket, slot, .. } = admitted;
     let Answered { status, mut fields, lease, .. } = answered;
     entry.upstream_status = Some(status.as_u16());
@@ -367,7 +365,7 @@ fn switch(admitted: Admitted<'_>, answered: Answered, names: &Names) -> Reply {
     names.stamp(&mut fields);
     fields.add(b"connection", b"Upgrade");
     fields.add(b"upgrade", b"websocket");
-    Reply::Switch(Box::new(Switched { fields, entry, ticket, lease, _slot: slot }))
+    Reply::Switch(Box::new(Switched { fields, entry, ticket, lease, alarm, _slot: slot }))
 }
 
 /// Two connections that leave HTTP together.
@@ -377,11 +375,12 @@ pub(crate) struct Switched {
     entry: Entry,
     ticket: Ticket,
     lease: Option<Lease>,
+    alarm: Rc<Alarm>,
     _slot: Slot,
 }
 
 impl Switched {
-    /// Passes bytes both ways until either side closes, or the access ends. The answer's head is in the client's
+    /// Passes bytes both ways until both sides close, or one has for a while, or the access ends. The answer's head is in the client's
     /// outbox.
     pub(crate) async fn pass(mut self, client: &Wire) {
         let status = self.entry.upstream_status;
@@ -391,7 +390,7 @@ impl Switched {
         let (passed, uploaded) = (Passed::default(), Rc::new(Progress::default()));
         self.entry.progress = Some(uploaded.clone());
         let cut = {
-            let mut joined = pin!(join(client, upstream, &passed));
+            let mut joined = pin!(join(client, upstream, &passed, &self.alarm));
             poll_fn(|cx| match self.ticket.poll_cut(cx) {
                 Poll::Ready(why) => Poll::Ready(Some(why)),
                 Poll::Pending => joined.as_mut().poll(cx).map(|()| None),

@@ -77,7 +77,7 @@ pub struct Drained {
     pub cut: usize,
 }
 
-/// A running data plane. Dropped, its threads end once their connections do.
+/// A running data plane. Dropped, its threads end, and their connections with them.
 #[derive(Debug)]
 pub struct Gateway {
     views: Arc<Views>,
@@ -148,13 +148,13 @@ impl Gateway {
     ///
     /// When this returns, the next request is judged by it.
     pub fn publish(&self, picture: Picture) {
-        let picture = Arc::new(picture);
-        self.acknowledgements.expect(picture.view.revision, self.clock.now());
-        self.views.publish(&picture);
+        let revision = picture.view.revision;
+        self.acknowledgements.expect(revision, self.clock.now());
+        self.views.publish(&Arc::new(picture));
         for core in &self.orders {
-            // A full queue means that a thousand pictures wait for the core: its receipt will say that it did not
-            // answer in time.
-            let _ = core.try_send(Order::Enforce(picture.clone()));
+            // A full queue means that a thousand pictures wait for the core: the orders before will have it cut by the
+            // latest, and the receipt will say that it did not answer in time.
+            let _ = core.try_send(Order::Enforce(revision));
         }
     }
 

@@ -1,6 +1,8 @@
 //! HTTP/2, toward clients: hyper's codec, which hands each stream to the same pipeline as HTTP/1.1.
 
+use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -22,7 +24,9 @@ use access::arrival::BodyLength;
 
 use crate::arrival::{Fields, Head};
 use crate::body::Inbound;
-use crate::bounds::{CUT_TIME_MAX, H2_HEADER_LIST_BYTES_MAX, H2_RESETS_PENDING_MAX, H2_STREAMS_MAX};
+use crate::bounds::{
+    CLIENT_IDLE_TIME_MAX, CUT_TIME_MAX, H2_HEADER_LIST_BYTES_MAX, H2_RESETS_PENDING_MAX, H2_STREAMS_MAX,
+};
 use crate::core::{Core, LocalExecutor, Phase, draining};
 use crate::fields::FieldList;
 use crate::forward::{Broken, Brought, Relay};
@@ -47,7 +51,10 @@ pub(crate) async fn serve(
         .max_pending_accept_reset_streams(H2_RESETS_PENDING_MAX)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));
-    let service = service_fn(|request| answer(core.clone(), peer.clone(), request));
+    let traffic = Rc::new(Traffic::default());
+    let service = service_fn(|request| answer(core.clone(), peer.clone(), traffic.stream(), request));
+    let alarm = core.alarms.alarm();
+    alarm.set(CLIENT_IDLE_TIME_MAX);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut drains = Phase::Serving;
     let ended = loop {
@@ -56,6 +63,12 @@ pub(crate) async fn serve(
             () = draining(&mut phase), if drains == Phase::Serving => {
                 drains = Phase::Draining;
                 connection.as_mut().graceful_shutdown();
+            }
+            () = poll_fn(|cx| alarm.poll(cx)) => {
+                if traffic.was_idle() {
+                    connection.as_mut().graceful_shutdown();
+                }
+                alarm.set(CLIENT_IDLE_TIME_MAX);
             }
             () = peer.line.cut() => {
                 if let Some(ended) = let_go(connection.as_mut(), &peer.line).await {
@@ -66,6 +79,39 @@ pub(crate) async fn serve(
     };
     if let Some(Err(error)) = ended {
         tracing::debug!(%error, "an HTTP/2 connection ended");
+    }
+}
+
+/// What passes over a connection.
+#[derive(Debug, Default)]
+struct Traffic {
+    open: Cell<usize>,
+    /// Whether a stream was open since somebody asked.
+    used: Cell<bool>,
+}
+
+/// An open stream, counted until it is dropped.
+#[derive(Debug)]
+struct OpenStream(Rc<Traffic>);
+
+impl Traffic {
+    fn stream(self: &Rc<Self>) -> OpenStream {
+        self.used.set(true);
+        self.open.set(self.open.get().saturating_add(1));
+        OpenStream(self.clone())
+    }
+
+    /// Whether no stream was open since this was last asked.
+    fn was_idle(&self) -> bool {
+        let busy = self.open.get() > 0;
+        !self.used.replace(busy) && !busy
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.used.set(true);
+        self.0.open.set(self.0.open.get().saturating_sub(1));
     }
 }
 
@@ -84,6 +130,7 @@ where
 async fn answer(
     core: Rc<Core>,
     peer: Rc<Peer>,
+    stream: OpenStream,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let (id, at) = core.fresh_id();
@@ -91,7 +138,7 @@ async fn answer(
     let (fields, inbound) = (FieldList::from(&parts.headers), Inbound::Http2(incoming));
     let head = head(&parts, &fields, inbound.length(), id, at, &peer);
     let brought = Brought { fields: &fields, inbound, alarm: core.alarms.alarm() };
-    Ok(written(core.answer(&head, brought).await))
+    Ok(written(core.answer(&head, brought).await, stream))
 }
 
 fn head<'p>(
@@ -117,26 +164,32 @@ fn head<'p>(
     }
 }
 
-fn written(reply: Reply) -> Response<Answer> {
+fn written(reply: Reply, stream: OpenStream) -> Response<Answer> {
     let (status, fields, body) = match reply {
-        Reply::Own(Own { status, fields, body, .. }) => (status, fields, Answer::Own(Some(body.into()))),
+        Reply::Own(Own { status, fields, body, .. }) => (status, fields, Source::Own(Some(body.into()))),
         Reply::Relay(mut relay) => {
             if relay.inbound.is_end() {
                 relay.finish();
             }
-            (relay.status, std::mem::take(&mut relay.fields), Answer::Relay(relay))
+            (relay.status, std::mem::take(&mut relay.fields), Source::Relay(relay))
         }
         // No HTTP/2 request asks for a switch: `Upgrade` is malformed in it (RFC 9113, section 8.2.2).
-        Reply::Switch(_) => (status(Reason::UpgradeRefused), FieldList::default(), Answer::Own(None)),
+        Reply::Switch(_) => (status(Reason::UpgradeRefused), FieldList::default(), Source::Own(None)),
     };
-    let mut response = Response::new(body);
+    let mut response = Response::new(Answer { source: body, _stream: stream });
     *response.status_mut() = status;
     *response.headers_mut() = fields.to_map();
     response
 }
 
 /// The body of an answer.
-enum Answer {
+struct Answer {
+    source: Source,
+    _stream: OpenStream,
+}
+
+/// Where an answer's body comes from.
+enum Source {
     /// One of our own, whole.
     Own(Option<Bytes>),
     /// The upstream's, piece by piece.
@@ -151,9 +204,9 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let relay = match &mut *self {
-            Self::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Relay(relay) => relay,
+        let relay = match &mut self.source {
+            Source::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Source::Relay(relay) => relay,
         };
         let mut out = Vec::new();
         let piece = match ready!(relay.poll_piece(cx, &mut out)) {
@@ -171,16 +224,16 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Own(bytes) => bytes.is_none(),
-            Self::Relay(relay) => relay.inbound.is_end(),
+        match &self.source {
+            Source::Own(bytes) => bytes.is_none(),
+            Source::Relay(relay) => relay.inbound.is_end(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Relay(relay) => match relay.inbound.length() {
+        match &self.source {
+            Source::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Source::Relay(relay) => match relay.inbound.length() {
                 BodyLength::None => SizeHint::with_exact(0),
                 BodyLength::Known(bytes) => SizeHint::with_exact(bytes),
                 BodyLength::Unknown => SizeHint::default(),

@@ -18,8 +18,14 @@ use crate::picture::{Forward, Kept, Picture};
 /// A request that its limits let through. Proof that it was counted.
 #[derive(Debug)]
 pub(crate) struct Counted<'v, 'a> {
-    pub(crate) authorized: Authorized<'v, 'a>,
-    pub(crate) slot: Slot,
+    authorized: Authorized<'v, 'a>,
+    slot: Slot,
+}
+
+impl<'v, 'a> Counted<'v, 'a> {
+    pub(crate) fn into_parts(self) -> (Authorized<'v, 'a>, Slot) {
+        (self.authorized, self.slot)
+    }
 }
 
 /// A place among the requests of an API that are under way; given back when dropped.

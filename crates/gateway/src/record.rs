@@ -72,7 +72,7 @@ pub(crate) async fn record_intent<'a>(
     head: &Head<'a>,
     validated: Validated<'_, 'a>,
 ) -> Result<Admitted<'a>, Refused> {
-    let Validated { authorized, slot } = validated;
+    let (authorized, slot) = validated.into_parts();
     let unrecorded = || journal_unavailable().knowing(authorized.known());
     let (holder, arrival) = (authorized.holder(), authorized.arrival());
     let (api, forward) =

@@ -71,6 +71,39 @@ const fn title(reason: Reason) -> &'static str {
     }
 }
 
+/// What to do about a reason when nothing more is known.
+const fn next(reason: Reason) -> &'static str {
+    match reason {
+        Reason::RequestMalformed => {
+            "send a request that every reader reads alike; `detail` says what is wrong with this one"
+        }
+        Reason::CredentialMissing
+        | Reason::CredentialInvalid
+        | Reason::CredentialExpired
+        | Reason::CredentialRevoked => {
+            "mint a token with `daypass token` and send it as `Authorization: Bearer <token>`"
+        }
+        Reason::GrantEnded | Reason::OperationNotAllowed => {
+            "`daypass grants` shows what you hold; an administrator gives more with `daypass grant`"
+        }
+        Reason::SubjectSuspended => "ask an administrator whether the configuration should name you",
+        Reason::ApiUnknown | Reason::OperationUnknown => "`daypass apis` lists the APIs and their operations",
+        Reason::BodyTooLarge => "send less, or ask the API's owner to raise `limits.request_body`",
+        Reason::HeadersTooLarge => "send fewer or shorter header fields",
+        Reason::UriTooLong => "send a shorter path and query",
+        Reason::MethodUnsupported => "use GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE",
+        Reason::UpgradeRefused => "leave the upgrade out, or ask for a WebSocket with GET",
+        Reason::RateLimited | Reason::Overloaded => "wait as long as `Retry-After` says",
+        Reason::JournalUnavailable | Reason::ViewStale => {
+            "try again in a moment; an operator finds the cause with `daypass status`"
+        }
+        Reason::Draining => "try again: this node is being stopped",
+        Reason::UpstreamUnreachable | Reason::UpstreamMalformed | Reason::UpstreamTimeout => {
+            "look at the API itself: Daypass let the request pass"
+        }
+    }
+}
+
 /// Whether what follows on the connection can still be told apart from the refused request.
 const fn closes_connection(reason: Reason) -> bool {
     matches!(
@@ -152,7 +185,7 @@ pub(crate) fn problem(refused: &Refused, id: RequestId, names: &Names, at: Times
         "detail": refused.detail,
         "code": reason.code(),
         "instance": id.to_string(),
-        "next": refused.next,
+        "next": refused.next.as_deref().unwrap_or(next(reason)),
     });
     let mut fields = FieldList::default();
     fields.add(b"content-type", b"application/problem+json");
@@ -188,5 +221,24 @@ fn say_when_to_retry(fields: &mut FieldList, retry: Retry) {
         let policy = format!("\"default\";q={};w={}", rate.count(), rate.window_seconds());
         fields.add(b"ratelimit-policy", policy.as_bytes());
         fields.add(b"ratelimit", format!("\"default\";r=0;t={seconds}").as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        for reason in Reason::ALL {
+            let names = Names::new(RequestId::from_bytes([0; 16]), "node", None);
+            let refused = Refused::because(*reason, "why");
+            let Reply::Own(own) = problem(&refused, RequestId::from_bytes([0; 16]), &names, Timestamp::EPOCH)
+            else {
+                panic!("not an answer of our own")
+            };
+            let document: serde_json::Value = serde_json::from_slice(&own.body).unwrap();
+            assert!(document["next"].as_str().is_some_and(|next| next.len() > 10), "{reason}");
+        }
     }
 }

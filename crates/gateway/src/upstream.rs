@@ -13,13 +13,14 @@ use access::operation::Method;
 use access::{Clock, Timestamp};
 use http::{HeaderMap, Request, StatusCode, Version};
 use hyper::client::conn::http2;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
 use crate::arrival::Head;
 use crate::body::{Inbound, Stopped, Upload};
 use crate::bounds::{
     CONNECT_TIME_MAX, CONNECT_TRIES_MAX, UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIME_MAX,
+    UPSTREAM_PING_TIME,
 };
 use crate::core::LocalExecutor;
 use crate::fields::{FieldList, Sink as _};
@@ -45,7 +46,7 @@ pub(crate) struct Pool {
 }
 
 /// Why a request got no answer.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SendFailure {
     /// No upstream could be connected to; nothing was sent.
     Unreachable,
@@ -57,6 +58,8 @@ pub(crate) enum SendFailure {
     Upload,
     /// The upstream's protocol knows no switch to another.
     NoSwitch,
+    /// The upstream did not answer in time.
+    Late,
 }
 
 /// An HTTP/1.1 connection lent for one exchange; given back when the exchange ended cleanly.
@@ -97,6 +100,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) forward: &'a Forward,
     pub(crate) request_id: &'a str,
     pub(crate) traceparent: &'a TraceParent,
+    /// Which upstream was tried last, for when nobody waits for the answer any more.
+    pub(crate) tried: &'a RefCell<Option<Arc<str>>>,
 }
 
 impl Outgoing<'_> {
@@ -138,16 +143,14 @@ impl Outgoing<'_> {
     fn to_http2(self, upstream: &Upstream, upload: Upload) -> Result<Request<Upload>, Upload> {
         let mut target = Vec::new();
         headers::write_target(upstream, self.admitted.path(), self.admitted.target.query(), &mut target);
-        let uri = http::Uri::builder()
-            .scheme("http")
-            .authority(&*upstream.authority)
-            .path_and_query(target)
-            .build();
-        let method = http::Method::from_bytes(self.admitted.method.as_str().as_bytes());
-        let (Ok(uri), Ok(method)) = (uri, method) else { return Err(upload) };
         let mut fields = HeaderMap::new();
         headers::for_upstream(self.fields, self.added(), self.forward, upstream, &mut fields);
-        fields.remove(http::header::HOST);
+        // What HTTP/1.1 says in `Host` is the authority here (RFC 9113, section 8.3.1).
+        let Some(host) = fields.remove(http::header::HOST) else { return Err(upload) };
+        let uri =
+            http::Uri::builder().scheme("http").authority(host.as_bytes()).path_and_query(target).build();
+        let method = http::Method::from_bytes(self.admitted.method.as_str().as_bytes());
+        let (Ok(uri), Ok(method)) = (uri, method) else { return Err(upload) };
         let mut request = Request::new(upload);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -183,28 +186,28 @@ impl Pool {
         Self { clock, idle: RefCell::default(), shared: RefCell::default() }
     }
 
-    /// Sends a request to one of the API's upstreams, in turn; says to which.
+    /// Sends a request to one of the API's upstreams, in turn.
     pub(crate) async fn send(
         self: &Rc<Self>,
         outgoing: Outgoing<'_>,
         upload: Upload,
-    ) -> (Option<Arc<str>>, Result<Answered, SendFailure>) {
+    ) -> Result<Answered, SendFailure> {
         let upstreams = &outgoing.forward.upstreams;
         let turn = outgoing.forward.kept.turn.fetch_add(1, Ordering::Relaxed) as usize;
-        let (mut upload, mut tried) = (upload, None);
+        let mut upload = upload;
         for attempt in 0..CONNECT_TRIES_MAX.min(upstreams.len()) {
             let place = turn.wrapping_add(attempt).checked_rem(upstreams.len());
             let Some(upstream) = place.and_then(|place| upstreams.get(place)) else {
                 break;
             };
-            tried = Some(upstream.authority.clone());
+            outgoing.tried.replace(Some(upstream.authority.clone()));
             match self.send_to(upstream, outgoing, upload).await {
-                Attempt::Answered(answered) => return (tried, Ok(answered)),
-                Attempt::Failed(failure) => return (tried, Err(failure)),
+                Attempt::Answered(answered) => return Ok(answered),
+                Attempt::Failed(failure) => return Err(failure),
                 Attempt::Unsent(unsent) => upload = unsent,
             }
         }
-        (tried, Err(SendFailure::Unreachable))
+        Err(SendFailure::Unreachable)
     }
 
     async fn send_to(
@@ -382,7 +385,12 @@ async fn connect(upstream: &Upstream) -> Option<TcpStream> {
 async fn connect_http2(upstream: &Upstream) -> Option<Http2> {
     let stream = connect(upstream).await?;
     let mut builder = http2::Builder::new(LocalExecutor);
-    builder.max_header_list_size(UPSTREAM_HEAD_BYTES_MAX as u32);
+    builder
+        .timer(TokioTimer::new())
+        .max_header_list_size(UPSTREAM_HEAD_BYTES_MAX as u32)
+        .keep_alive_while_idle(true)
+        .keep_alive_interval(UPSTREAM_PING_TIME)
+        .keep_alive_timeout(UPSTREAM_PING_TIME);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.ok()?;
     tokio::task::spawn_local(async move {
         if let Err(error) = connection.await {

@@ -19,11 +19,20 @@ use crate::fields::Sink as _;
 /// A request's body on its way to an upstream.
 #[derive(Debug)]
 pub(crate) struct Sending {
+    /// Kept until all of it is written: a request of which nothing went out may be sent again.
     upload: Option<Upload>,
+    body: Body,
     wire: Rc<Wire>,
     framing: Framing,
     /// Of a chunk whose size is not written yet.
     chunk: Vec<u8>,
+}
+
+/// Whether more of the body is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Open,
+    Ended,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +80,7 @@ impl Sending {
         };
         outbox.extend_from_slice(b"\r\n");
         drop(outbox);
-        Self { upload: Some(upload), wire, framing, chunk: Vec::new() }
+        Self { upload: Some(upload), body: Body::Open, wire, framing, chunk: Vec::new() }
     }
 
     /// Whether all of it has gone out.
@@ -82,7 +91,7 @@ impl Sending {
     /// Moves the body on. Ready when all of it is written.
     ///
     /// # Errors
-    /// [`Unsent`]; it is not polled again then.
+    /// [`Unsent`]; polled again, it has nothing else to say.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
         loop {
             let waits = match self.poll_fill(cx) {
@@ -92,7 +101,10 @@ impl Sending {
             match self.wire.poll_flush(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(self.give_up())),
-                Poll::Ready(Ok(())) if self.upload.is_none() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) if self.body == Body::Ended || self.upload.is_none() => {
+                    self.upload = None;
+                    return Poll::Ready(Ok(()));
+                }
                 Poll::Ready(Ok(())) if waits == Waits::Client => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
             }
@@ -101,14 +113,17 @@ impl Sending {
 
     fn give_up(&mut self) -> Unsent {
         match self.upload.take() {
-            Some(upload) if self.wire.has_sent_nothing() && upload.is_untouched() => Unsent::Kept(upload),
+            Some(upload) if self.wire.has_sent_nothing() && upload.is_untouched() => {
+                upload.begin_again();
+                Unsent::Kept(upload)
+            }
             _ => Unsent::Refused,
         }
     }
 
     /// Takes of the body what there is and fits.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Result<Waits, Stopped> {
-        while let Some(upload) = &mut self.upload {
+        while let (Some(upload), Body::Open) = (&mut self.upload, self.body) {
             let mut outbox = self.wire.outbox();
             if outbox.len() >= OUTBOX_BYTES_MAX {
                 return Ok(Waits::Upstream);
@@ -125,8 +140,7 @@ impl Sending {
                 if self.framing == Framing::Chunked {
                     outbox.extend_from_slice(LAST_CHUNK);
                 }
-                drop(outbox);
-                self.upload = None;
+                self.body = Body::Ended;
             }
         }
         Ok(Waits::Upstream)
@@ -207,6 +221,10 @@ pub(crate) async fn exchange(
                     return Poll::Ready(Err(NoAnswer::Unsent(upload)));
                 }
                 Poll::Ready(Err(Unsent::Stopped(why))) => return Poll::Ready(Err(NoAnswer::Stopped(why))),
+                // To a request of which nothing went out there is no answer.
+                Poll::Ready(Err(Unsent::Refused)) if sending.wire.has_sent_nothing() => {
+                    return Poll::Ready(Err(NoAnswer::Closed));
+                }
                 Poll::Ready(Err(Unsent::Refused)) => sends = Sends::No,
             }
         }

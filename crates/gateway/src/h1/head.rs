@@ -11,7 +11,7 @@ use http::{StatusCode, Version};
 
 use super::framing::Decoder;
 use crate::arrival::Field;
-use crate::bounds::CODEC_HEADERS_MAX;
+use crate::bounds::{CODEC_HEADERS_MAX, KEPT_BUFFER_BYTES_MAX};
 use crate::fields::FieldList;
 use crate::respond::upstream_status;
 
@@ -84,6 +84,14 @@ pub(crate) struct RequestHead {
 }
 
 impl RequestHead {
+    /// Gives back what a long head has taken.
+    pub(crate) fn shrink(&mut self) {
+        if self.line.capacity() > KEPT_BUFFER_BYTES_MAX {
+            self.line = String::new();
+        }
+        self.fields.shrink();
+    }
+
     /// Reads the head that `bytes` are.
     ///
     /// # Errors
@@ -115,7 +123,8 @@ impl RequestHead {
             Ok(Framing::Chunked) => (BodyLength::Unknown, None),
             Err(fault) => (BodyLength::None, Some(fault)),
         };
-        self.persistence = control.persistence;
+        // Whatever it is refused for, nothing behind a head at fault can be told apart from its body.
+        self.persistence = if self.fault.is_some() { Persistence::Close } else { control.persistence };
     }
 
     pub(crate) fn method(&self) -> &str {
@@ -413,6 +422,8 @@ mod tests {
         ] {
             assert!(framed(fields).is_err(), "{fields:?}");
         }
+        let fault = request("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n").unwrap();
+        assert_eq!(fault.persistence, Persistence::Close, "nothing behind it may be read as a request");
         let old = request("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
         assert!(old.fault.is_some());
         assert_eq!(old.persistence, Persistence::Close);

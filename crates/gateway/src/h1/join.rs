@@ -1,4 +1,4 @@
-//! Two wires joined after a switch of protocols: bytes pass both ways until either side ends.
+//! Two wires joined after a switch of protocols: bytes pass both ways until both sides end.
 //!
 //! Not here: reading what passes. It is counted, not judged.
 
@@ -8,7 +8,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::wire::Wire;
-use crate::bounds::{INBOX_BYTES, OUTBOX_BYTES_MAX};
+use crate::alarm::Alarm;
+use crate::bounds::{HALF_CLOSED_TIME_MAX, INBOX_BYTES, OUTBOX_BYTES_MAX};
 
 /// How much has passed.
 #[derive(Debug, Default)]
@@ -17,20 +18,33 @@ pub(crate) struct Passed {
     pub(crate) down: Cell<u64>,
 }
 
-/// Passes bytes until both sides have ended, or one of them breaks off.
-pub(crate) async fn join(client: &Wire, upstream: &Wire, passed: &Passed) {
+/// Passes bytes until both sides have ended, or one has for [`HALF_CLOSED_TIME_MAX`], or one of them breaks off.
+pub(crate) async fn join(client: &Wire, upstream: &Wire, passed: &Passed, alarm: &Alarm) {
     let (mut up, mut down) = (Way::Open, Way::Open);
+    let mut sides = Sides::Both;
     poll_fn(|cx| {
         let went_up = up.poll(client, upstream, &passed.up, cx);
         let went_down = down.poll(upstream, client, &passed.down, cx);
         match (went_up, went_down) {
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(()),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(()),
             // Whichever side broke off, the exchange is over.
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(()),
-            _ => Poll::Pending,
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(()),
+            (Poll::Pending, Poll::Pending) => return Poll::Pending,
+            (Poll::Ready(Ok(())), Poll::Pending) | (Poll::Pending, Poll::Ready(Ok(()))) => {}
         }
+        if std::mem::replace(&mut sides, Sides::One) == Sides::Both {
+            alarm.set(HALF_CLOSED_TIME_MAX);
+        }
+        alarm.poll(cx)
     })
     .await;
+}
+
+/// How many sides are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sides {
+    Both,
+    One,
 }
 
 /// One way of the two.
@@ -62,7 +76,7 @@ impl Way {
                 Self::Open => {
                     move_bytes(from, to, count);
                     let flushed = to.poll_flush(cx)?;
-                    if flushed.is_pending() && to.unsent() >= OUTBOX_BYTES_MAX {
+                    if flushed.is_pending() && to.outbox().len() >= OUTBOX_BYTES_MAX {
                         return Poll::Pending;
                     }
                     if ready!(from.poll_read(cx, INBOX_BYTES))? == 0 {
@@ -82,4 +96,47 @@ fn move_bytes(from: &Wire, to: &Wire, count: &Cell<u64>) {
     };
     from.consume(moved);
     count.set(count.get().saturating_add(moved as u64));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::rc::Rc;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::alarm::Alarms;
+
+    /// A wire, and the other end of its connection.
+    async fn connected() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Wire::new(listener.accept().await.unwrap().0), far)
+    }
+
+    #[tokio::test]
+    async fn a_side_that_takes_nothing_has_a_bounded_buffer() {
+        let ((client, _client_end), (upstream, mut upstream_end)) = (connected().await, connected().await);
+        let (passed, alarms) = (Passed::default(), Rc::new(Alarms::default()));
+        let alarm = alarms.alarm();
+        let mut joined = pin!(join(&client, &upstream, &passed, &alarm));
+        let flood = vec![b'x'; 32 * 1024 * 1024];
+        let mut flooding = pin!(upstream_end.write_all(&flood));
+        let mut quiet = 0;
+        // Until nothing has moved for a while: the buffers of the sockets are full.
+        while quiet < 1_000 {
+            let before = passed.down.get();
+            poll_fn(|cx| {
+                assert!(joined.as_mut().poll(cx).is_pending());
+                Poll::Ready(flooding.as_mut().poll(cx).is_ready())
+            })
+            .await;
+            tokio::task::yield_now().await;
+            assert!(client.outbox().len() <= OUTBOX_BYTES_MAX + INBOX_BYTES, "{}", client.outbox().len());
+            quiet = if passed.down.get() == before { quiet + 1 } else { 0 };
+        }
+        assert!(passed.down.get() < flood.len() as u64);
+    }
 }

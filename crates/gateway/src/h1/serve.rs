@@ -89,6 +89,7 @@ impl Connection<'_> {
     /// Waits for the next head: for `patience` until it begins, then for [`HEAD_TIME_MAX`].
     async fn read_head(&self, head: &mut RequestHead, patience: std::time::Duration) -> Result<(), NoHead> {
         self.wire.shrink();
+        head.shrink();
         let mut reading = Reading { scan: Scan::default(), empty_lines: 0 };
         let mut began = !self.wire.inbox().is_empty();
         self.alarm.set(if began { HEAD_TIME_MAX } else { patience });
@@ -145,7 +146,7 @@ impl Connection<'_> {
             return Next::Drop;
         };
         match reply {
-            Reply::Own(own) => self.give(own, request).await,
+            Reply::Own(own) => self.give(own, request, head.asked()).await,
             Reply::Relay(relay) => self.relay(relay, request, head.asked()).await,
             Reply::Switch(switched) => {
                 write_head(&mut self.wire.outbox(), StatusCode::SWITCHING_PROTOCOLS, &switched.fields);
@@ -196,13 +197,12 @@ impl Connection<'_> {
     }
 
     /// Gives an answer of our own, and reads over what is left of the request if that is little.
-    async fn give(&self, own: Own, request: &RequestHead) -> Next {
+    async fn give(&self, own: Own, request: &RequestHead, asked: Asked) -> Next {
         let remaining = self.wire.body_remaining().filter(|bytes| *bytes <= DISCARD_BYTES_MAX);
         // Whoever waits to be told to continue may send its body now, or another request.
         let readable = remaining == Some(0) || (remaining.is_some() && !self.wire.expects_continue.take());
         let keeps = readable && own.closes == Closes::No && self.keeps(request) == Persistence::Keep;
         let persistence = if keeps { Persistence::Keep } else { Persistence::Close };
-        let asked = if request.method() == "HEAD" { Asked::Head } else { Asked::Other };
         self.write_own(&own, asked, persistence);
         if self.flush(CLIENT_STALL_TIME_MAX).await.is_none() {
             return Next::Drop;
@@ -247,6 +247,9 @@ impl Connection<'_> {
             // What the client has must not look whole: the connection ends without the rest.
             Err(Unpassed::Broken) => {
                 let _ = self.flush(CUT_TIME_MAX).await;
+                if framing == Framing::UntilClose {
+                    self.wire.reset();
+                }
                 return Next::Drop;
             }
             Err(Unpassed::Gone) => return Next::Drop,

@@ -23,6 +23,8 @@ pub(crate) struct Wire {
     outbox: RefCell<Outbox>,
     /// Of the message that is being read.
     decoder: RefCell<Decoder>,
+    /// Of the message whose last bytes were handed out.
+    trailers: RefCell<Option<HeaderMap>>,
     /// What the client waits for before it sends its body.
     pub(crate) expects_continue: Cell<bool>,
 }
@@ -33,6 +35,8 @@ pub(crate) enum Piece {
     /// Some bytes were handed out; more may follow.
     Data,
     /// The body is complete, with its trailers.
+    ///
+    /// INVARIANT: no bytes were handed out with it: whoever sees it may drop what it offered for them.
     End(Option<HeaderMap>),
 }
 
@@ -63,6 +67,7 @@ impl Wire {
             inbox: RefCell::default(),
             outbox: RefCell::default(),
             decoder: RefCell::default(),
+            trailers: RefCell::default(),
             expects_continue: Cell::new(false),
         }
     }
@@ -95,6 +100,7 @@ impl Wire {
     /// Begins the body of the message whose head was read.
     pub(crate) fn begin_body(&self, decoder: Decoder) {
         self.decoder.replace(decoder);
+        self.trailers.take();
     }
 
     /// Whether all of the present message has been read.
@@ -132,6 +138,12 @@ impl Wire {
         self.outbox.borrow_mut().poll_flush(&self.io, cx)
     }
 
+    /// Ends the connection so that the other side cannot take what it has for the whole.
+    pub(crate) fn reset(&self) {
+        // A connection that is gone needs no reset.
+        let _ = self.io.borrow().set_zero_linger();
+    }
+
     /// Says that nothing more will be written.
     ///
     /// # Errors
@@ -151,10 +163,12 @@ impl Wire {
                 decoded
             };
             match decoded {
-                Decoded::End(0, trailers) => return Poll::Ready(Ok(Piece::End(trailers))),
-                Decoded::End(_, Some(trailers)) => return Poll::Ready(Ok(Piece::End(Some(trailers)))),
+                Decoded::End(0, _) => return Poll::Ready(Ok(Piece::End(self.trailers.take()))),
                 // The end itself is told when asked again: it costs nothing.
-                Decoded::End(..) => return Poll::Ready(Ok(Piece::Data)),
+                Decoded::End(_, trailers) => {
+                    self.trailers.replace(trailers);
+                    return Poll::Ready(Ok(Piece::Data));
+                }
                 Decoded::Used(1..) => return Poll::Ready(Ok(Piece::Data)),
                 Decoded::Used(0) => {}
             }

@@ -45,6 +45,8 @@ pub const CLIENT_STALL_TIME_MAX: Duration = Duration::from_secs(60);
 pub const HALF_CLOSED_TIME_MAX: Duration = Duration::from_secs(10);
 /// How often an upstream's HTTP/2 connection is asked whether it lives, and how long it may take to say so.
 pub const UPSTREAM_PING_TIME: Duration = Duration::from_secs(5);
+/// How long a connection may be silent before the system asks whether the other end is still there.
+pub const TCP_KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
 /// How often alarms are looked at: what is due may be late by twice as much.
 pub const ALARM_TICK: Duration = Duration::from_millis(50);
 /// The longest header name shown in a refusal or compared against the families that are removed, in bytes.

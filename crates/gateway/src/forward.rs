@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use access::arrival::BodyLength;
 use access::{Reason, Refused, RequestId};
 use http::StatusCode;
 
@@ -139,13 +140,13 @@ impl Answers<'_> {
     fn failure(&self, admitted: &mut Admitted<'_>, failure: SendFailure) -> Reply {
         let stopped = admitted.entry.progress.as_ref().and_then(|progress| progress.stopped.get());
         let refused = match stopped {
+            // Dropped, the entry says that the client left: an answer would say something else.
+            Some(Stopped::Client) => return Reply::Gone,
             Some(Stopped::TooLarge) => too_large(admitted.body_bytes_max),
             Some(why @ Stopped::Malformed) => Refused::because(Reason::RequestMalformed, why.to_string()),
-            Some(Stopped::Client | Stopped::Answered) | None => told(failure),
+            Some(Stopped::Answered) | None => told(failure),
         };
-        if stopped != Some(Stopped::Client) {
-            admitted.entry.fail(Some(status(refused.reason).as_u16()), refused.reason);
-        }
+        admitted.entry.fail(Some(status(refused.reason).as_u16()), refused.reason);
         self.problem(&refused)
     }
 
@@ -200,15 +201,24 @@ fn relay(
     ticket.set_kind(kind_of(&fields));
     headers::for_client(&mut fields);
     // A head without its body says how long that would be (RFC 9110, section 8.6); no other answer does here.
-    let bodiless = head.asked() == Asked::Head || status == StatusCode::NOT_MODIFIED;
-    if let Some(bytes) = stated_length.filter(|_| bodiless) {
+    let states_length = head.asked() == Asked::Head || status == StatusCode::NOT_MODIFIED;
+    if let Some(bytes) = stated_length.filter(|_| states_length) {
         fields.add(b"content-length", bytes.to_string().as_bytes());
     }
+    let bodiless = states_length || status == StatusCode::NO_CONTENT;
+    // Over HTTP/2 an upstream can send a body where HTTP/1 has none: nobody is to read it as another answer.
+    let inbound = if bodiless { Inbound::None } else { inbound };
+    let room = match inbound.length() {
+        BodyLength::None => Some(0),
+        BodyLength::Known(bytes) => Some(bytes),
+        BodyLength::Unknown => None,
+    };
     names.stamp(&mut fields);
     Reply::Relay(Box::new(Relay {
         status,
         fields,
         inbound,
+        room,
         entry,
         ticket,
         sending,
@@ -233,6 +243,8 @@ pub(crate) struct Relay {
     pub(crate) status: StatusCode,
     pub(crate) fields: FieldList,
     pub(crate) inbound: Inbound,
+    /// How much of the body may still come; `None` where its end alone tells.
+    room: Option<u64>,
     entry: Entry,
     ticket: Ticket,
     /// What of the request is still on its way, to an upstream that answered before its end.
@@ -285,6 +297,12 @@ impl Relay {
         let before = out.len();
         let polled = self.inbound.poll_piece(cx, out);
         let bytes = out.len().saturating_sub(before) as u64;
+        // INVARIANT: no more than the answer's head allows: a client would read the rest as another answer.
+        if self.room.is_some_and(|room| bytes > room) {
+            out.truncate(before);
+            return Poll::Ready(Err(self.break_off()));
+        }
+        self.room = self.room.map(|room| room.saturating_sub(bytes));
         self.entry.response_bytes = self.entry.response_bytes.saturating_add(bytes);
         match polled {
             Poll::Ready(Ok(mut piece)) => {
@@ -294,12 +312,15 @@ impl Relay {
                 }
                 Poll::Ready(Ok(piece))
             }
-            Poll::Ready(Err(Unread::Malformed | Unread::Gone)) => {
-                self.entry.fail(self.entry.upstream_status, Reason::UpstreamMalformed);
-                Poll::Ready(Err(Broken::Upstream))
-            }
+            Poll::Ready(Err(Unread::Malformed | Unread::Gone)) => Poll::Ready(Err(self.break_off())),
             Poll::Pending => self.poll_idle(cx),
         }
+    }
+
+    fn break_off(&mut self) -> Broken {
+        self.lease = None;
+        self.entry.fail(self.entry.upstream_status, Reason::UpstreamMalformed);
+        Broken::Upstream
     }
 
     /// Whether access ended, for waits in which no piece is asked for.
@@ -331,7 +352,7 @@ impl Relay {
     }
 
     /// Whether an upstream takes the rest of a request that it has answered is its own affair.
-    fn poll_sending(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn poll_sending(&mut self, cx: &mut Context<'_>) {
         let Some(sending) = &mut self.sending else { return };
         if let Poll::Ready(sent) = sending.poll(cx) {
             self.sending = None;
@@ -400,7 +421,11 @@ impl Switched {
         uploaded.bytes.set(passed.up.get());
         self.entry.response_bytes = passed.down.get();
         match cut {
-            Some(why) => self.entry.cut(status, why),
+            Some(why) => {
+                // What waits in the system's buffers is not to be had any more, either.
+                client.reset();
+                self.entry.cut(status, why);
+            }
             None => {
                 self.entry.complete();
             }

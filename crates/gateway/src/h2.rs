@@ -1,7 +1,6 @@
 //! HTTP/2, toward clients: hyper's codec, which hands each stream to the same pipeline as HTTP/1.1.
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -132,13 +131,13 @@ async fn answer(
     peer: Rc<Peer>,
     stream: OpenStream,
     request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
+) -> Result<Response<Answer>, Left> {
     let (id, at) = core.fresh_id();
     let (parts, incoming) = request.into_parts();
     let (fields, inbound) = (FieldList::from(&parts.headers), Inbound::Http2(incoming));
     let head = head(&parts, &fields, inbound.length(), id, at, &peer);
     let brought = Brought { fields: &fields, inbound, alarm: core.alarms.alarm() };
-    Ok(written(core.answer(&head, brought).await, stream))
+    written(core.answer(&head, brought).await, stream)
 }
 
 fn head<'p>(
@@ -164,7 +163,12 @@ fn head<'p>(
     }
 }
 
-fn written(reply: Reply, stream: OpenStream) -> Response<Answer> {
+/// The client left: its stream is reset.
+#[derive(Debug, thiserror::Error)]
+#[error("the client left before it had sent its request")]
+struct Left;
+
+fn written(reply: Reply, stream: OpenStream) -> Result<Response<Answer>, Left> {
     let (status, fields, body) = match reply {
         Reply::Own(Own { status, fields, body, .. }) => (status, fields, Source::Own(Some(body.into()))),
         Reply::Relay(mut relay) => {
@@ -173,13 +177,14 @@ fn written(reply: Reply, stream: OpenStream) -> Response<Answer> {
             }
             (relay.status, std::mem::take(&mut relay.fields), Source::Relay(relay))
         }
+        Reply::Gone => return Err(Left),
         // No HTTP/2 request asks for a switch: `Upgrade` is malformed in it (RFC 9113, section 8.2.2).
         Reply::Switch(_) => (status(Reason::UpgradeRefused), FieldList::default(), Source::Own(None)),
     };
     let mut response = Response::new(Answer { source: body, _stream: stream });
     *response.status_mut() = status;
     *response.headers_mut() = fields.to_map();
-    response
+    Ok(response)
 }
 
 /// The body of an answer.

@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::bounds::HEAD_TIME_MAX;
+use crate::bounds::{HEAD_TIME_MAX, TCP_KEEP_ALIVE_TIME};
 use crate::core::{Core, Phase, draining};
 use crate::peer::Peer;
 use crate::{h1, h2};
@@ -80,7 +80,7 @@ pub(crate) async fn serve(
 }
 
 async fn connection(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, phase: watch::Receiver<Phase>) {
-    if stream.set_nodelay(true).is_err() {
+    if stream.set_nodelay(true).is_err() || keep_alive(&stream).is_err() {
         return;
     }
     let mut stop = phase.clone();
@@ -96,6 +96,15 @@ async fn connection(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, phase: w
         // Nothing was said: there is nothing to answer.
         Ok(Err(_)) | Err(_) => {}
     }
+}
+
+/// Has the system ask whether the other end is still there: one that vanished says nothing.
+///
+/// # Errors
+/// The connection is gone.
+pub(crate) fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
+    let often = TcpKeepalive::new().with_time(TCP_KEEP_ALIVE_TIME).with_interval(TCP_KEEP_ALIVE_TIME / 4);
+    SockRef::from(stream).set_tcp_keepalive(&often)
 }
 
 enum Spoken {

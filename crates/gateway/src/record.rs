@@ -267,6 +267,10 @@ impl Entry {
 
     fn close(&mut self, status: Option<u16>, outcome: Ending, reason: Option<&str>, at: Timestamp) {
         let Some(open) = self.open.take() else { return };
+        // INVARIANT: nothing of the body goes upstream once its entry is closed, whoever sends it.
+        if let Some(progress) = &self.progress {
+            progress.end();
+        }
         open.close(&Closing {
             status,
             upstream: self.upstream.as_deref(),

@@ -156,6 +156,8 @@ pub(crate) enum Reply {
     Relay(Box<Relay>),
     /// Another protocol from here on.
     Switch(Box<Switched>),
+    /// Nothing: the client left before it had sent its request.
+    Gone,
 }
 
 /// An answer of our own.

@@ -28,6 +28,7 @@ use crate::h1::client::{NoAnswer, Sending, Sent, StatesLength, Switching, exchan
 use crate::h1::head::{Persistence, ResponseHead};
 use crate::h1::wire::Wire;
 use crate::headers::{self, Added};
+use crate::listen::keep_alive;
 use crate::picture::{Forward, Scheme, Upstream};
 use crate::record::Admitted;
 use crate::trace::TraceParent;
@@ -379,6 +380,7 @@ async fn connect(upstream: &Upstream) -> Option<TcpStream> {
     let connecting = tokio::time::timeout(CONNECT_TIME_MAX, TcpStream::connect(&*upstream.authority));
     let stream = connecting.await.ok()?.ok()?;
     stream.set_nodelay(true).ok()?;
+    keep_alive(&stream).ok()?;
     Some(stream)
 }
 

@@ -1,10 +1,14 @@
 //! HTTP/2 by prior knowledge, on both sides of the proxy: an upstream, and a client.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http2 as client;
+use hyper::rt::Executor as _;
 use hyper::server::conn::http2 as server;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -13,9 +17,9 @@ use tokio::task::JoinSet;
 
 use crate::client::{Answer, Ask, Book};
 use crate::time::PATIENCE;
-use crate::upstream::{Seen, Shared};
+use crate::upstream::{Behavior, Seen, Shared};
 
-/// Answers 200 to everything on one connection.
+/// Answers on one connection: as scripted, of [`Behavior::Answer`] and [`Behavior::Early`], else 200.
 pub(crate) async fn serve(stream: TcpStream, shared: Shared) {
     let connection = shared.connect();
     let service = service_fn(move |request| answer(request, connection, shared.clone()));
@@ -26,18 +30,70 @@ async fn answer(
     request: Request<Incoming>,
     connection: u64,
     shared: Shared,
-) -> Result<Response<Full<Bytes>>, hyper::Error> {
+) -> Result<Response<Script>, hyper::Error> {
     let (parts, body) = request.into_parts();
     let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let fields = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
     let id = parts.headers.get("x-request-id").cloned();
     let method = parts.method.to_string();
+    let behavior = shared.behavior(&target);
     let place = shared.keep(Seen { connection, method, target, fields: fields.collect(), ..Seen::default() });
-    shared.keep_body(place, &body.collect().await?.to_bytes());
-    let mut response = Response::new(Full::from("{\"ok\":true}"));
+    let mut response = match behavior {
+        Behavior::Early => {
+            TokioExecutor::new().execute(take(body, place, shared));
+            Response::new(Script { said: Some(Bytes::from_static(b"early")), end: End::Never })
+        }
+        other => {
+            shared.keep_body(place, &body.collect().await?.to_bytes());
+            let (status, text) =
+                if let Behavior::Answer(status, text) = other { (status, text) } else { (200, OK) };
+            let mut response =
+                Response::new(Script { said: Some(Bytes::from_static(text.as_bytes())), end: End::Here });
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            response
+        }
+    };
     response.headers_mut().extend(id.map(|id| (http::HeaderName::from_static("upstream-saw"), id)));
     Ok(response)
+}
+
+const OK: &str = "{\"ok\":true}";
+
+/// Takes a body for as long as it comes.
+async fn take(mut body: Incoming, place: usize, shared: Shared) {
+    while let Some(Ok(frame)) = body.frame().await {
+        shared.keep_body(place, frame.data_ref().unwrap_or(&Bytes::new()));
+    }
+}
+
+/// What an upstream says, whatever its status allows.
+#[derive(Debug)]
+struct Script {
+    said: Option<Bytes>,
+    end: End,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Here,
+    Never,
+}
+
+impl Body for Script {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.said.take() {
+            Some(said) => Poll::Ready(Some(Ok(Frame::data(said)))),
+            None if self.end == End::Never => Poll::Pending,
+            None => Poll::Ready(None),
+        }
+    }
 }
 
 /// One HTTP/2 connection to the proxy.

@@ -113,7 +113,7 @@ impl Shared {
         }
     }
 
-    fn behavior(&self, target: &str) -> Behavior {
+    pub(crate) fn behavior(&self, target: &str) -> Behavior {
         let path = target.split('?').next().unwrap_or_default();
         let scripted = self.desk().script.get(path).cloned();
         scripted.unwrap_or(Behavior::Answer(200, "{\"ok\":true}"))

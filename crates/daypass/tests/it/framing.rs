@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use journal::RowOutcome;
-use testkit::{ApiSetup, Ask, Behavior, Behind, Setup, World};
+use testkit::{ApiSetup, Ask, Behavior, Behind, Setup, World, eventually};
 
 /// A text that lives as long as the tests.
 fn leaked(text: String) -> &'static str {
@@ -162,5 +162,66 @@ async fn a_short_body_buys_its_request_no_more_time() {
     assert!((Duration::from_millis(1_500)..Duration::from_millis(2_900)).contains(&took), "{took:?}");
     let row = world.row(&answer).await;
     assert!(row.upstream.is_some(), "where it went is known though no answer came");
+    world.finish().await;
+}
+
+fn over_http2() -> Setup {
+    Setup::default().api("h2", ApiSetup::open().behind(Behind::H2c)).role("h2-all", &["h2:all"], &[])
+}
+
+#[tokio::test]
+async fn a_body_where_none_may_be_is_passed_to_nobody() {
+    let world = World::of(over_http2()).await;
+    let token = world.fresh_token("alice", "h2-all").await.secret;
+    let hidden = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstolen";
+    for status in [204, 304] {
+        world.h2c().on("/none", Behavior::Answer(status, hidden));
+        let mut connection = world.connect().await;
+        let asks = ["/h2/none", "/h2/own"].map(|target| Ask::get(target).bearer(&token).bytes());
+        connection.send(asks.concat()).await;
+        assert_eq!(connection.answer().await.unwrap().status, status);
+        assert_eq!(connection.answer().await.unwrap().text(), "{\"ok\":true}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_upload_over_http2_ends_with_the_access_behind_it_though_its_answer_has_begun() {
+    let world = World::of(over_http2()).await;
+    let token = world.fresh_token("alice", "h2-all").await;
+    world.h2c().on("/early", Behavior::Early);
+    let mut connection = world.connect().await;
+    let upload = Ask::new("POST", "/h2/early").bearer(&token.secret).field("Transfer-Encoding", "chunked");
+    connection.send([&upload.bytes()[..], b"5\r\nfirst\r\n"].concat()).await;
+    assert_eq!(connection.head().await.unwrap().status, 200);
+    assert_eq!(connection.piece().await.as_deref(), Some(&b"early"[..]));
+    eventually("the first chunk", async || (world.h2c().seen()[0].body == b"first").then_some(())).await;
+    world.revoke("token", &token.id).await;
+    for _ in 0..20 {
+        // The proxy may have closed the connection already.
+        connection.offer(b"5\r\nlater\r\n", Duration::from_millis(20)).await;
+    }
+    assert_eq!(world.h2c().seen()[0].body, b"first", "the upload went on after its access ended");
+    let row = world.row_where("the upload's end", |row| row.path == "/early").await;
+    assert_eq!((row.outcome, row.request_bytes), (Some(RowOutcome::Cut), Some(5)));
+    drop(connection);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_came_before_its_upload_was_taken_is_given() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    world.upstream().on("/early", Behavior::Early);
+    for body in [&b"0\r\n\r\n"[..], b"5\r\nhello\r\n0\r\n\r\n"] {
+        let mut connection = world.connect().await;
+        let upload = Ask::new("POST", "/plain/early").bearer(&token).field("Transfer-Encoding", "chunked");
+        connection.send(upload.bytes()).await;
+        eventually("the head", async || world.upstream().seen_at("/early").pop()).await;
+        connection.send(body).await;
+        assert_eq!(connection.answer().await.unwrap().text(), "early");
+        drop(connection);
+    }
+    assert_eq!(world.upstream().seen_at("/early").len(), 2, "a request was sent twice");
     world.finish().await;
 }

@@ -80,6 +80,7 @@ impl Sending {
         };
         outbox.extend_from_slice(b"\r\n");
         drop(outbox);
+        wire.begin_sending();
         Self { upload: Some(upload), body: Body::Open, wire, framing, chunk: Vec::new() }
     }
 

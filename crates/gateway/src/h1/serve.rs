@@ -148,6 +148,7 @@ impl Connection<'_> {
         match reply {
             Reply::Own(own) => self.give(own, request, head.asked()).await,
             Reply::Relay(relay) => self.relay(relay, request, head.asked()).await,
+            Reply::Gone => Next::Drop,
             Reply::Switch(switched) => {
                 write_head(&mut self.wire.outbox(), StatusCode::SWITCHING_PROTOCOLS, &switched.fields);
                 self.wire.outbox().extend_from_slice(b"\r\n");
@@ -218,6 +219,7 @@ impl Connection<'_> {
     }
 
     fn write_own(&self, own: &Own, asked: Asked, persistence: Persistence) {
+        self.wire.begin_answer();
         let mut out = self.wire.outbox();
         write_head(&mut out, own.status, &own.fields);
         write_length(&mut out, own.body.len() as u64);
@@ -229,7 +231,7 @@ impl Connection<'_> {
 
     /// Passes an upstream's answer on.
     async fn relay(&self, mut relay: Box<Relay>, request: &RequestHead, asked: Asked) -> Next {
-        self.wire.expects_continue.set(false);
+        self.wire.begin_answer();
         let persistence = self.keeps(request);
         let framing = Framing::of(&relay, asked, request.version);
         let persistence = if framing == Framing::UntilClose { Persistence::Close } else { persistence };
@@ -245,6 +247,11 @@ impl Connection<'_> {
         match passed {
             Ok(()) => relay.finish(),
             // What the client has must not look whole: the connection ends without the rest.
+            // What waits in the system's buffers is not to be had any more, either.
+            Err(Unpassed::Cut) => {
+                self.wire.reset();
+                return Next::Drop;
+            }
             Err(Unpassed::Broken) => {
                 let _ = self.flush(CUT_TIME_MAX).await;
                 if framing == Framing::UntilClose {
@@ -409,15 +416,20 @@ struct Passing<'w> {
 
 /// Why an answer did not reach its end.
 enum Unpassed {
-    /// The exchange itself broke off, and has said so.
+    /// Access ended.
+    Cut,
+    /// The upstream broke off.
     Broken,
     /// The client is gone, or takes nothing.
     Gone,
 }
 
 impl From<Broken> for Unpassed {
-    fn from(_: Broken) -> Self {
-        Self::Broken
+    fn from(why: Broken) -> Self {
+        match why {
+            Broken::Cut => Self::Cut,
+            Broken::Upstream | Broken::Idle => Self::Broken,
+        }
     }
 }
 
@@ -473,6 +485,8 @@ impl Passing<'_> {
     /// A client that takes nothing is not waited for forever.
     fn poll_stalled(&mut self, relay: &mut Relay, cx: &mut Context<'_>) -> Poll<Result<(), Unpassed>> {
         relay.poll_cut(cx)?;
+        // The client may be writing before it reads.
+        relay.poll_sending(cx);
         let unsent = self.wire.unsent();
         let alarm = relay.yield_alarm();
         if self.stalled.replace(unsent) != Some(unsent) {

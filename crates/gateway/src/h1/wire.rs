@@ -27,6 +27,8 @@ pub(crate) struct Wire {
     trailers: RefCell<Option<HeaderMap>>,
     /// What the client waits for before it sends its body.
     pub(crate) expects_continue: Cell<bool>,
+    /// Whether it was told to go on, and that may not have gone out.
+    continues: Cell<bool>,
 }
 
 /// What came of reading a piece of a body.
@@ -69,6 +71,7 @@ impl Wire {
             decoder: RefCell::default(),
             trailers: RefCell::default(),
             expects_continue: Cell::new(false),
+            continues: Cell::new(false),
         }
     }
 
@@ -87,9 +90,20 @@ impl Wire {
         RefMut::map(self.outbox.borrow_mut(), |outbox| &mut outbox.bytes)
     }
 
-    /// Whether nothing of what is to be written has gone out.
+    /// A message begins with what is in the outbox now.
+    pub(crate) fn begin_sending(&self) {
+        self.outbox.borrow_mut().begun = Begun::No;
+    }
+
+    /// Whether nothing has gone out of the message that was begun last.
     pub(crate) fn has_sent_nothing(&self) -> bool {
-        self.outbox.borrow().sent == 0
+        self.outbox.borrow().begun == Begun::No
+    }
+
+    /// An answer is written from now on: nobody is told to continue any more.
+    pub(crate) fn begin_answer(&self) {
+        self.expects_continue.set(false);
+        self.continues.set(false);
     }
 
     /// How much waits to be written.
@@ -187,13 +201,15 @@ impl Wire {
 
     /// Lets a client that waits for it send its body.
     fn ask_to_continue(&self, cx: &mut Context<'_>) {
-        // Whoever has the outbox writes an answer, and writes out all of it.
-        let Ok(mut outbox) = self.outbox.try_borrow_mut() else { return };
         if self.expects_continue.take() {
-            outbox.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.outbox().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.continues.set(true);
         }
-        // A connection that cannot be written to is found out by whoever answers.
-        let _ = outbox.poll_flush(&self.io, cx);
+        // An answer is flushed by whoever gives it: two tasks may not wait to write to one connection. One that
+        // cannot be written to is found out by them, too.
+        if self.continues.get() && self.poll_flush(cx).is_ready() {
+            self.continues.set(false);
+        }
     }
 
     /// Whether the other side said or ended something while it had nothing to say: checked before a kept
@@ -283,6 +299,15 @@ impl Inbox {
 struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
+    begun: Begun,
+}
+
+/// Whether something of a message has gone out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Begun {
+    #[default]
+    No,
+    Yes,
 }
 
 impl Outbox {
@@ -300,6 +325,7 @@ impl Outbox {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.begun = Begun::Yes;
             self.sent = self.sent.saturating_add(written);
         }
         self.reset();

@@ -28,15 +28,24 @@ impl Environment {
     /// The value of a variable; `None` if it is not set, empty, or not Unicode.
     #[must_use]
     pub fn read(&self, name: &str) -> Option<String> {
-        let value = match &self.0 {
+        self.value(name).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a variable is set, if only to nothing.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        match &self.0 {
             Source::Process => process_variable(name),
             Source::Fixed(variables) => variables.get(name).cloned(),
-        };
-        value.filter(|value| !value.is_empty())
+        }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where the binary reads its environment")]
 fn process_variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var_os(name).map(|value| value.into_string().unwrap_or_default())
 }

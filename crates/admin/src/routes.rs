@@ -152,9 +152,13 @@ async fn no_method() -> Problem {
         .next("`/api/openapi.json` describes every path")
 }
 
-/// Headers that every answer has: nothing is cached, sniffed, framed or run.
+/// A header that every answer of a console has and no other server's: `daypass` believes no answer without it.
+pub const CONSOLE_HEADER: HeaderName = HeaderName::from_static("daypass-console");
+
+/// Headers that every answer has: what answers is named, and nothing is cached, sniffed, framed or run.
 async fn harden(mut response: Response) -> Response {
-    const HEADERS: [(HeaderName, &str); 4] = [
+    const HEADERS: [(HeaderName, &str); 5] = [
+        (CONSOLE_HEADER, "1"),
         (
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

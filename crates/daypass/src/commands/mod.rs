@@ -97,7 +97,9 @@ impl Context<'_> {
                 return usage("DAYPASS_SESSION without a URL: set DAYPASS_URL, or use `--local`");
             }
             (None, Some(_)) => {
-                return usage("a URL (`--url` or DAYPASS_URL) without a session: set DAYPASS_SESSION, or use `--local`");
+                return usage(
+                    "a URL (`--url` or DAYPASS_URL) without a session: set DAYPASS_SESSION, or use `--local`",
+                );
             }
             (None, None) => Target::Socket(self.socket()?),
         };

@@ -437,6 +437,7 @@ fn without_a_server_the_error_says_what_to_do() {
         exit 1
         -- stderr
         cannot reach the server at http://127.0.0.1:1/: Connection refused (os error 111)
+        next: see that it runs, and that DAYPASS_URL, or `--url`, is the address of its `listen.console`; on its own machine `--local` asks it through its socket
     "#]]
     .assert_eq(&output);
     let output = run(&["status", "--url", "http://daypass.example.com"], &[session]);
@@ -486,7 +487,8 @@ fn half_of_another_server_is_never_the_one_on_this_machine() {
         exit 2
         -- stderr
         DAYPASS_URL is set, but to nothing: give it a value, `unset DAYPASS_URL`, or use `--local`
-    "#]].assert_eq(&told);
+    "#]]
+    .assert_eq(&told);
 }
 
 #[test]

@@ -36,19 +36,22 @@ pub enum Permission {
 
 impl Permission {
     fn check(self, caller: &Caller) -> Result<(), Problem> {
-        let (holds, who) = match self {
-            Self::Open | Self::Anyone => (true, "everybody"),
-            Self::Auditor => (caller.sees_all(), "auditors and administrators"),
-            Self::Administrator => (caller.administrator, "administrators"),
+        let ask = "ask one of them: `console:` in the configuration names them; on the server's own machine \
+                   its user is one, with `--local`";
+        let (holds, who, next) = match self {
+            Self::Open | Self::Anyone => (true, "everybody", ask),
+            Self::Auditor => (caller.sees_all(), "auditors and administrators", ask),
+            Self::Administrator => (caller.administrator, "administrators", ask),
             Self::Socket => (
                 matches!(caller.shown, Shown::Socket),
                 "callers on the server's own machine, through its socket",
+                "run it there with `--local`, as the server's user",
             ),
         };
         if holds {
             return Ok(());
         }
-        Err(Problem::new(Code::NotAllowed, format!("this is for {who}")))
+        Err(Problem::new(Code::NotAllowed, format!("this is for {who}")).next(next))
     }
 }
 

@@ -75,7 +75,10 @@ pub(crate) async fn add(
 ) -> Result<Response, Problem> {
     let id = KeyId::new(app.now(), app.random());
     let (secret, digest) = app.mint(CredentialKind::Key);
-    let AddService { name, roles, lifetime } = asked;
+    let AddService { name, mut roles, lifetime } = asked;
+    // A role that is named twice is held once.
+    roles.sort_unstable();
+    roles.dedup();
     let act = Act::AddService(command::AddService { id, digest, name, roles, lifetime });
     let done = app.execute(&caller, act).await?;
     show_once(&done, id, &secret)

@@ -79,10 +79,10 @@ fn init_writes_what_check_accepts_and_overwrites_nothing() {
         &directory,
         &init,
         &expect![[r#"
-        exit 1
-        -- stderr
-        `daypass.yaml` is there already: `--force` overwrites it
-    "#]],
+            exit 2
+            -- stderr
+            `daypass.yaml` is there already: `--force` overwrites it
+        "#]],
     );
     check(
         &directory,
@@ -210,10 +210,10 @@ fn init_writes_nothing_that_would_not_work() {
         &directory,
         &["init", "--api", "shop", "--upstream", "http://shop", "--openapi", "no.yaml"],
         &expect![[r#"
-        exit 1
-        -- stderr
-        cannot read the contract `no.yaml`: No such file or directory (os error 2)
-    "#]],
+            exit 2
+            -- stderr
+            cannot read the contract `no.yaml`: No such file or directory (os error 2)
+        "#]],
     );
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }

@@ -2,6 +2,8 @@
 //!
 //! A key's text is in the answer that made it and nowhere else.
 
+use std::collections::BTreeSet;
+
 use access::credential::CredentialKind;
 use access::id::Name;
 use access::view::Key;
@@ -77,8 +79,8 @@ pub(crate) async fn add(
     let (secret, digest) = app.mint(CredentialKind::Key);
     let AddService { name, mut roles, lifetime } = asked;
     // A role that is named twice is held once.
-    roles.sort_unstable();
-    roles.dedup();
+    let mut named = BTreeSet::new();
+    roles.retain(|role| named.insert(role.clone()));
     let act = Act::AddService(command::AddService { id, digest, name, roles, lifetime });
     let done = app.execute(&caller, act).await?;
     show_once(&done, id, &secret)

@@ -289,3 +289,20 @@ fn plan(forward: config::Forward) -> anyhow::Result<Plan> {
         concurrency: forward.concurrency,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_that_needs_a_restart_names_the_settings() {
+        let fixed = |port, data: &str| Fixed {
+            proxy: SocketAddr::from(([127, 0, 0, 1], port)),
+            console: SocketAddr::from(([127, 0, 0, 1], 1)),
+            data: data.into(),
+            durability: config::Durability::Fsync,
+        };
+        assert_eq!(fixed(2, "a").changed(&fixed(2, "a")), [""; 0]);
+        assert_eq!(fixed(2, "a").changed(&fixed(3, "b")), ["`listen.proxy`", "`data`"]);
+    }
+}

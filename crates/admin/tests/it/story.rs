@@ -385,7 +385,7 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
 fn a_service_has_one_key_at_a_time() {
     check(
         r#"
-        dora POST /api/v1/services {"name":"ci","roles":["orders-viewer"],"for":"90d"}
+        dora POST /api/v1/services {"name":"ci","roles":["orders-viewer","orders-viewer"],"for":"90d"}
         dora POST /api/v1/services {"name":"ci","roles":["orders-viewer"],"for":"90d"}
         dora POST /api/v1/services/ci/rotate {}
         carol GET /api/v1/services
@@ -396,7 +396,7 @@ fn a_service_has_one_key_at_a_time() {
         carol GET /api/v1/services
         "#,
         &expect![[r#"
-            dora POST /api/v1/services {"name":"ci","roles":["orders-viewer"],"for":"90d"}
+            dora POST /api/v1/services {"name":"ci","roles":["orders-viewer","orders-viewer"],"for":"90d"}
                 201 {"name":"ci","id":"key_1","key":"<dps>","expires":"2027-02-20T03:00:00.000000Z"}
             dora POST /api/v1/services {"name":"ci","roles":["orders-viewer"],"for":"90d"}
                 409 {"type":"urn:daypass:problem:exists","title":"Exists already","status":409,"detail":"the service `ci` exists already","code":"exists","next":"`daypass service rotate ci` gives it a new key; another service needs another name"}

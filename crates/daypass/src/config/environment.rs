@@ -1,6 +1,7 @@
 //! The process environment, as one value that is passed to whoever may read it.
 
 use std::collections::BTreeMap;
+use std::env::VarError;
 
 /// Where `env:NAME` references and `DAYPASS_*` settings come from.
 #[derive(Debug, Clone)]
@@ -47,5 +48,10 @@ impl Environment {
 
 #[expect(clippy::disallowed_methods, reason = "this is where the binary reads its environment")]
 fn process_variable(name: &str) -> Option<String> {
-    std::env::var_os(name).map(|value| value.into_string().unwrap_or_default())
+    match std::env::var(name) {
+        Ok(value) => Some(value),
+        Err(VarError::NotPresent) => None,
+        // Set, and as good as to nothing.
+        Err(VarError::NotUnicode(_)) => Some(String::new()),
+    }
 }

@@ -107,12 +107,11 @@ fn hold_token<'v>(
     };
     let refuse = |reason, detail: &'static str| Err(Refused::because(reason, detail).knowing(known()));
     if token.standing != Standing::Active {
-        return refuse(Reason::CredentialRevoked, "this token was revoked").map_err(|refused| {
-            refused.next("mint another with `daypass token`, if its grant is still in force")
-        });
+        return refuse(Reason::CredentialRevoked, "this token was revoked")
+            .map_err(|refused| with_next(refused, after_token(view, grant, now)));
     }
     let Some(grant) = grant.filter(|grant| grant.is_in_force(now)) else {
-        return Err(grant_ended(grant, known()));
+        return Err(grant_ended(view, grant, known()));
     };
     if token.until.has_passed(now) {
         return refuse(Reason::CredentialExpired, "this token is past its end").map_err(|refused| {
@@ -133,18 +132,42 @@ fn hold_token<'v>(
     })
 }
 
-fn grant_ended(grant: Option<&Arc<Grant>>, known: Known) -> Refused {
+fn grant_ended(view: &View, grant: Option<&Arc<Grant>>, known: Known) -> Refused {
     let detail = match grant.map(|grant| &grant.standing) {
         Some(Standing::Active) => "the grant behind this token is past its end",
         Some(Standing::Ended { .. }) => "the grant behind this token was ended",
         None => "the grant behind this token is not known any more",
     };
     let refused = Refused::because(Reason::GrantEnded, detail).knowing(known);
-    match grant {
-        Some(grant) => refused
-            .next(format!("ask an administrator to run `{}`", grant_command(&grant.role, &grant.subject))),
+    with_next(refused, grant.map(|grant| after_grant(view, grant)))
+}
+
+fn with_next(refused: Refused, next: Option<String>) -> Refused {
+    match next {
+        Some(next) => refused.next(next),
         None => refused,
     }
+}
+
+/// What to do about a token that was ended: its grant may be in force, or may have ended with it.
+fn after_token(view: &View, grant: Option<&Arc<Grant>>, now: Timestamp) -> Option<String> {
+    let grant = grant?;
+    if grant.is_in_force(now) {
+        return Some(format!("its grant is in force: `daypass token {}` mints another", grant.id));
+    }
+    Some(format!("its grant has ended too: {}", after_grant(view, grant)))
+}
+
+/// What to do about a grant that has ended; its role may be gone from the configuration.
+fn after_grant(view: &View, grant: &Grant) -> String {
+    if view.policy.policy().roles.contains_key(&grant.role) {
+        return format!("ask an administrator to run `{}`", grant_command(&grant.role, &grant.subject));
+    }
+    format!(
+        "ask an administrator for another role: there is no role `{}` any more, and `daypass roles` lists \
+         those that there are",
+        grant.role
+    )
 }
 
 fn hold_key(key: &Key, digest: Digest, now: Timestamp) -> Result<Holder<'_>, Refused> {

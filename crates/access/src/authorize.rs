@@ -129,7 +129,10 @@ fn how_to_ask(view: &View, api: ApiIndex, asked: Asked<'_>, holder: &Holder<'_>)
     let Some((first, others)) = allowing.split_first() else {
         return "no role allows this operation; one must name it in the configuration first".to_owned();
     };
-    let silent = |role: &&RoleName| !matches!(view.policy.ruling(role, api, asked), Ruling::Denied(_));
+    let roles = &view.policy.policy().roles;
+    let silent = |role: &&RoleName| {
+        roles.contains_key(*role) && !matches!(view.policy.ruling(role, api, asked), Ruling::Denied(_))
+    };
     let kept: Vec<_> = holder.roles.iter().filter(silent).collect();
     let others: Vec<_> = others.iter().map(|role| format!("`{role}`")).collect();
     match others.as_slice() {
@@ -141,17 +144,17 @@ fn how_to_ask(view: &View, api: ApiIndex, asked: Asked<'_>, holder: &Holder<'_>)
     }
 }
 
-/// What gives `role` to the holder; a service keeps `kept` of what it has.
+/// What gives `role` to the holder; a service keeps `kept` of what it has, under another name.
 fn command_for(role: &RoleName, holder: &Holder<'_>, kept: &[&RoleName]) -> String {
     match holder.subject.kind() {
         SubjectKind::Service => {
             let name = holder.subject.name();
-            let roles = kept.iter().chain([&role]);
+            let roles = kept.iter().filter(|kept| **kept != role).chain([&role]);
             let roles = roles.fold(String::new(), |roles, role| format!("{roles} --role {role}"));
             format!(
-                "a service's roles are fixed with its key: ask an administrator to replace both with \
-                 `daypass service remove {name} && daypass service add {name}{roles} --for 90d`, \
-                 which ends this key and prints the new one"
+                "a service's roles are fixed with its key: ask an administrator to run \
+                 `daypass service add {name}-2{roles} --for 90d` (any name that is free will do), \
+                 and to remove `{name}` once nothing uses its key any more"
             )
         }
         SubjectKind::User | SubjectKind::Local => {

@@ -24,6 +24,8 @@ pub struct Compiled {
     prefixes: BTreeMap<Box<str>, ApiIndex>,
     hosts: BTreeMap<Box<str>, ApiIndex>,
     roles: BTreeMap<RoleName, CompiledRole>,
+    /// Every role, those that allow the least first.
+    narrowest: Vec<RoleName>,
 }
 
 #[derive(Debug)]
@@ -138,6 +140,7 @@ impl Compiled {
             prefixes: BTreeMap::new(),
             hosts: BTreeMap::new(),
             roles: BTreeMap::new(),
+            narrowest: Vec::new(),
             policy: Policy::default(),
         };
         for (index, api) in policy.apis.iter().enumerate() {
@@ -150,6 +153,9 @@ impl Compiled {
             let compiled_role = compile_role(&policy.apis, name, role)?;
             compiled.roles.insert(name.clone(), compiled_role);
         }
+        compiled.narrowest = compiled.roles.keys().cloned().collect();
+        let roles = &compiled.roles;
+        compiled.narrowest.sort_by_cached_key(|name| roles.get(name).map(CompiledRole::breadth));
         compiled.policy = policy;
         Ok(compiled)
     }
@@ -247,11 +253,11 @@ impl Compiled {
         if contracted && asked.operation.is_none() { PresetsApply::No } else { PresetsApply::Yes }
     }
 
-    /// The roles whose rules would allow a request, at most `most` of them, by name.
+    /// The roles whose rules would allow a request, at most `most` of them: those that allow the least first.
     #[must_use]
     pub fn roles_allowing(&self, api: ApiIndex, asked: Asked<'_>, most: usize) -> Vec<&RoleName> {
         let allows = |role: &&RoleName| matches!(self.ruling(role, api, asked), Ruling::Allowed(_));
-        self.roles.keys().filter(allows).take(most).collect()
+        self.narrowest.iter().filter(allows).take(most).collect()
     }
 
     /// The APIs that a role's rules are about.
@@ -268,7 +274,23 @@ enum PresetsApply {
     No,
 }
 
+impl CompiledRole {
+    /// How much it allows: operations of contracts, then the reach of its rules on every API.
+    fn breadth(&self) -> (usize, usize) {
+        let on_apis = self.apis.values().map(RoleOnApi::breadth);
+        on_apis.fold((0, 0), |(operations, reach), (more, further)| (operations + more, reach + further))
+    }
+}
+
 impl RoleOnApi {
+    /// The operations that it may allow, and the methods of its widest rule.
+    fn breadth(&self) -> (usize, usize) {
+        let allowed =
+            self.table.iter().filter(|verdict| matches!(verdict, Verdict::Allowed(_) | Verdict::Depends));
+        let widest = self.allow.iter().map(|rule| rule.matcher.breadth()).max();
+        (allowed.count(), widest.unwrap_or(0))
+    }
+
     fn look_up(&self, operation: OperationIndex, asked: Asked<'_>) -> Ruling<'_> {
         match self.table.get(operation) {
             Some(Verdict::Denied(rule)) => self.deny.get(*rule).map_or(Ruling::Silent, Ruling::Denied),
@@ -322,6 +344,17 @@ fn reach(rules: &[Clause], index: OperationIndex, operation: &Operation) -> Reac
 }
 
 impl Matcher {
+    /// How many methods it covers on every path; none for a rule about some paths.
+    fn breadth(&self) -> usize {
+        let covered =
+            |covers: &dyn Fn(Method) -> bool| Method::ALL.iter().filter(|method| covers(**method)).count();
+        match self {
+            Self::Preset(preset) => covered(&|method| preset.covers(method)),
+            Self::Path(path) if path.template().as_str() == "/**" => covered(&|method| path.has(method)),
+            Self::Operations(_) | Self::Path(_) => 0,
+        }
+    }
+
     fn covers(&self, asked: Asked<'_>, presets: PresetsApply) -> bool {
         match self {
             Self::Preset(preset) => presets == PresetsApply::Yes && preset.covers(asked.method),

@@ -97,7 +97,7 @@ fn denial(denied: &Denied, view: &View) -> Problem {
     let (code, next) = match denied {
         Denied::NotAllowed { .. } => (Code::NotAllowed, None),
         Denied::NotFound { what, name } => (Code::NotFound, advice(view, what, name)),
-        Denied::Exists { .. } => (Code::Exists, None),
+        Denied::Exists { what, name } => (Code::Exists, instead(what, name)),
         Denied::Invalid { .. } => (Code::Invalid, None),
         Denied::Ambiguous { .. } => (Code::Ambiguous, Some("`daypass grants` tells them apart".to_owned())),
         Denied::TooMany { .. } => (Code::TooMany, None),
@@ -113,8 +113,18 @@ fn advice(view: &View, what: &str, name: &str) -> Option<String> {
         "API" => Some(known::advice_on_api(view, name)),
         "grant" => Some("`daypass grants` lists them".to_owned()),
         "service" => Some("`daypass service list` lists them".to_owned()),
+        "grant of the incident" => Some("`daypass grants` shows which incident each belongs to".to_owned()),
+        "token" => Some("`daypass audit search -o json` shows the credential of each request".to_owned()),
+        "key" => Some("`daypass service list` shows the key of each service".to_owned()),
         _ => None,
     }
+}
+
+/// What to do where something is to be made that is there.
+fn instead(what: &str, name: &str) -> Option<String> {
+    let rotate =
+        || format!("`daypass service rotate {name}` gives it a new key; another service needs another name");
+    (what == "service").then(rotate)
 }
 
 /// What was just written is not in the state it produced.

@@ -1,11 +1,17 @@
 //! Why a request was let through or not, in sentences, from its row alone and what is still known of its grant.
 
+use std::borrow::Cow;
+
 use access::credential::CredentialId;
+use access::operation::Method;
+use access::role::MethodPath;
 use access::view::{Credential, Ending, Standing};
 use access::{GrantId, Reason};
 use control::State;
 use journal::{Decision, RequestRow, RowOutcome};
 use serde::Serialize;
+
+use crate::near::listed;
 
 /// A request, and why it went as it did.
 #[derive(Debug, Serialize)]
@@ -20,7 +26,7 @@ pub(crate) fn explanation(row: RequestRow, state: &State) -> Explanation {
     let mut why = vec![asked(&row)];
     why.extend(match row.decision {
         Decision::Allow => vec![allowed(&row), ended(&row)],
-        Decision::Refuse => vec![refused(&row)],
+        Decision::Refuse => vec![refused(&row, state)],
     });
     why.extend(held(&row, state));
     why.extend(shown(&row, state));
@@ -54,17 +60,40 @@ fn allowed(row: &RequestRow) -> String {
     )
 }
 
-fn refused(row: &RequestRow) -> String {
+fn refused(row: &RequestRow, state: &State) -> String {
     let code = row.reason.as_deref().unwrap_or("unknown");
     let status = row.status.map_or_else(|| "no status".to_owned(), |status| status.to_string());
-    let rule =
-        row.rule.as_ref().map_or_else(String::new, |rule| format!(" The rule that decided: `{rule}`."));
-    format!("It was refused with {status} `{code}`: {}.{rule}", sentence(code))
+    let denied = code == Reason::OperationNotAllowed.code();
+    let rule = match &row.rule {
+        None => String::new(),
+        Some(rule) if denied => format!(" The rule that decided: `{rule}`."),
+        Some(rule) => format!(" The rule `{rule}` would have allowed it."),
+    };
+    let why = if denied { unallowed(row, state) } else { sentence(code).into() };
+    format!("It was refused with {status} `{code}`: {why}.{rule}")
+}
+
+/// Whether its roles or the narrowing of its token stood against it, as far as the token is remembered.
+fn unallowed(row: &RequestRow, state: &State) -> Cow<'static, str> {
+    const ROLES: &str = "no role of its credential allows the operation";
+    let Some(Ok(id)) = row.credential.as_deref().map(str::parse) else { return ROLES.into() };
+    let Some(Credential::Token(token)) = state.credential(CredentialId::Token(id)) else {
+        return "no role of its credential, or its narrowing, allows the operation".into();
+    };
+    let asked = Method::parse(&row.method);
+    let names = |only: &MethodPath| asked.is_some_and(|method| only.matches(method, &row.path));
+    if row.rule.is_some() || token.only.is_empty() || token.only.iter().any(names) {
+        return ROLES.into();
+    }
+    let only =
+        listed(token.only.iter().map(ToString::to_string).collect::<Vec<_>>().iter().map(String::as_str));
+    format!("its token is narrowed to {only}").into()
 }
 
 fn ended(row: &RequestRow) -> String {
     let status = row.status.map_or_else(|| "no status".to_owned(), |status| status.to_string());
     let upstream = row.upstream.as_deref().unwrap_or("the upstream");
+    let fate = fate(row);
     let code = row.reason.as_deref().unwrap_or("no reason given");
     let micros = row.duration_us.map_or_else(|| "an unknown time".to_owned(), |us| format!("{us} µs"));
     match row.outcome {
@@ -73,14 +102,39 @@ fn ended(row: &RequestRow) -> String {
             format!("{upstream} took it; {status} was answered whole after {micros}.")
         }
         Some(RowOutcome::Failed) => {
-            format!("It failed with {status} `{code}` after {micros}: {}.", sentence(code))
+            format!("It failed with {status} `{code}` after {micros}: {}.{fate}", sentence(code))
         }
-        Some(RowOutcome::Abandoned) => format!("The client left after {micros}."),
-        Some(RowOutcome::Cut) => format!("It was cut after {micros} (`{code}`): {}.", sentence(code)),
-        Some(RowOutcome::Refused) => format!("It was refused after all with {status} `{code}`."),
+        Some(RowOutcome::Abandoned) => format!("The client left after {micros}.{fate}"),
+        Some(RowOutcome::Cut) => {
+            format!("It was cut after {micros} (`{code}`): {}.{fate}", sentence(code))
+        }
+        Some(RowOutcome::Refused) => {
+            format!("It was refused after all with {status} `{code}`: {}.{fate}", sentence(code))
+        }
         Some(RowOutcome::Unknown) => {
-            "The node stopped before its end; what came of it is unknown.".to_owned()
+            format!("The node stopped before its end; what came of it is unknown.{fate}")
         }
+    }
+}
+
+/// Where a request went that was not answered whole, and whether it may have had its effect there.
+fn fate(row: &RequestRow) -> String {
+    let place = row.upstream.as_deref();
+    let unreachable = row.reason.as_deref() == Some(Reason::UpstreamUnreachable.code());
+    match (place, row.outcome) {
+        (Some(place), _) if unreachable => {
+            format!(
+                " It was on its way to {place}, which may have carried it out if the connection broke late."
+            )
+        }
+        (Some(place), _) => format!(" It went to {place}, which may have carried it out."),
+        (None, Some(RowOutcome::Cut | RowOutcome::Abandoned | RowOutcome::Unknown)) => {
+            " The upstream may have carried it out.".to_owned()
+        }
+        (None, _) if row.upstream_us.is_some() && !unreachable => {
+            " The upstream may have carried it out.".to_owned()
+        }
+        (None, _) => String::new(),
     }
 }
 
@@ -161,5 +215,81 @@ const fn meaning(reason: Reason) -> &'static str {
         Reason::UpstreamUnreachable => "no upstream could be reached",
         Reason::UpstreamMalformed => "the upstream's answer could not be read",
         Reason::UpstreamTimeout => "the upstream did not answer in time",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use access::{RequestId, Revision, Timestamp};
+    use expect_test::expect;
+
+    use super::*;
+
+    fn row(
+        decision: Decision,
+        reason: Option<&str>,
+        outcome: RowOutcome,
+        upstream: Option<&str>,
+    ) -> RequestRow {
+        let request = journal::Request {
+            id: RequestId::new(Timestamp::EPOCH, [0; 10]),
+            time: Timestamp::EPOCH,
+            api: Some("orders"),
+            operation: Some("refund"),
+            method: "POST",
+            host: None,
+            path: "/v1/orders/7/refund",
+            query: None,
+            subject: Some("alice"),
+            subject_kind: Some("user"),
+            credential: None,
+            grant_id: None,
+            role: Some("refunds"),
+            incident: None,
+            client_ip: "127.0.0.1",
+            user_agent: None,
+            rule: Some("allow orders:refund"),
+            revision: Revision::from_number(1),
+            trace_id: None,
+            observed: None,
+        };
+        let row = RequestRow::of_intent("n1", 0, &request);
+        let (reason, upstream) = (reason.map(str::to_owned), upstream.map(str::to_owned));
+        RequestRow { decision, reason, outcome: Some(outcome), upstream, status: Some(503), ..row }
+    }
+
+    #[test]
+    fn what_broke_off_says_where_it_went_and_that_it_may_have_had_its_effect() {
+        let place = Some("127.0.0.1:7001");
+        let told: Vec<_> = [
+            (Some("upstream_timeout"), RowOutcome::Failed, place),
+            (Some("upstream_unreachable"), RowOutcome::Failed, place),
+            (Some("journal_unavailable"), RowOutcome::Failed, None),
+            (Some("credential_revoked"), RowOutcome::Cut, place),
+            (None, RowOutcome::Abandoned, None),
+            (None, RowOutcome::Unknown, None),
+        ]
+        .map(|(reason, outcome, place)| ended(&row(Decision::Allow, reason, outcome, place)))
+        .into();
+        expect![[r#"
+            It failed with 503 `upstream_timeout` after an unknown time: the upstream did not answer in time. It went to 127.0.0.1:7001, which may have carried it out.
+            It failed with 503 `upstream_unreachable` after an unknown time: no upstream could be reached. It was on its way to 127.0.0.1:7001, which may have carried it out if the connection broke late.
+            It failed with 503 `journal_unavailable` after an unknown time: it could not be recorded, and what is not recorded is not forwarded.
+            It was cut after an unknown time (`credential_revoked`): its credential had been revoked. It went to 127.0.0.1:7001, which may have carried it out.
+            The client left after an unknown time. The upstream may have carried it out.
+            The node stopped before its end; what came of it is unknown. The upstream may have carried it out."#]].assert_eq(&told.join("\n"));
+    }
+
+    #[test]
+    fn a_rule_that_allows_is_not_said_to_have_refused() {
+        let told: Vec<_> = ["body_too_large", "rate_limited", "operation_not_allowed"]
+            .map(|code| {
+                refused(&row(Decision::Refuse, Some(code), RowOutcome::Refused, None), &State::default())
+            })
+            .into();
+        expect![[r#"
+            It was refused with 503 `body_too_large`: its body was longer than the API takes. The rule `allow orders:refund` would have allowed it.
+            It was refused with 503 `rate_limited`: it came faster than the limit allows. The rule `allow orders:refund` would have allowed it.
+            It was refused with 503 `operation_not_allowed`: no role of its credential allows the operation. The rule that decided: `allow orders:refund`."#]].assert_eq(&told.join("\n"));
     }
 }

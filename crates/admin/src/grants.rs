@@ -146,6 +146,7 @@ pub(crate) async fn give(
 ) -> Result<Response, Problem> {
     let id = GrantId::new(app.now(), app.random());
     let GiveGrant { role, to, lifetime, reason, incident } = asked;
+    known::check_stated(&reason)?;
     let (to, reason) = (user(&to)?, reason.into());
     let act = Act::GiveGrant(command::GiveGrant { id, to, role, lifetime, reason, incident });
     let done = app.execute(&caller, act).await?;

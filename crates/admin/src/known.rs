@@ -38,6 +38,14 @@ pub(crate) fn check_subject(text: &str) -> Result<SubjectId, Problem> {
     })
 }
 
+/// Whether somebody says why they act.
+pub(crate) fn check_stated(reason: &str) -> Result<(), Problem> {
+    if reason.trim().is_empty() {
+        return Err(Problem::invalid("a reason is required").next("say why, with `--reason TEXT`"));
+    }
+    Ok(())
+}
+
 /// Whether a text is a reason code.
 pub(crate) fn check_reason(text: &str) -> Result<(), Problem> {
     let codes = || Reason::ALL.iter().map(|reason| reason.code());

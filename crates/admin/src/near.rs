@@ -1,7 +1,7 @@
 //! Names that were mistyped: which known one was meant, and lists of what there is.
 
 /// The most names that one line of advice lists.
-pub const LISTED_MAX: usize = 20;
+pub const LISTED_MAX: usize = 32;
 
 /// `` `a`, `b` or `c` ``; the first [`LISTED_MAX`] of many.
 pub fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use access::{ApiName, GrantId, IncidentId, KeyId, Revision, RoleName, SubjectId, TokenId};
+use access::view::Standing;
+use access::{ApiName, GrantId, IncidentId, KeyId, Revision, RoleName, SessionId, SubjectId, TokenId};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -19,13 +20,16 @@ use tokio::time::timeout;
 use crate::console::{App, Shared};
 use crate::handles::{Cut, Journaled, NodeCut};
 use crate::json::Body;
-use crate::problem::Problem;
+use crate::known;
+use crate::problem::{Code, Problem};
 use crate::session::Caller;
 
 /// How long a receipt waits for open streams to be cut. Later confirmations are not in it.
 pub const ENFORCE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a receipt waits for the revocation to be in the journal.
 pub const LEAF_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How many tokens that ended with their grants a receipt lists; it counts the rest.
+pub const TOKENS_LISTED_MAX: usize = 10_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +75,9 @@ struct Receipt {
     grants: Vec<GrantId>,
     tokens: Vec<TokenId>,
     keys: Vec<KeyId>,
+    sessions: Vec<SessionId>,
+    /// Tokens that ended and are not listed.
+    more_tokens: usize,
     nodes: Vec<NodeCut>,
     streams: Streams,
     slowest_ms: u64,
@@ -90,9 +97,10 @@ pub(crate) async fn revoke(
     caller: Caller,
     Body(mut asked): Body<Revoke>,
 ) -> Result<Response, Problem> {
+    known::check_stated(&asked.reason)?;
     let reason = std::mem::take(&mut asked.reason).into();
     let scope = asked.scope()?;
-    let done = app.execute(&caller, Act::Revoke { scope, reason }).await?;
+    let done = app.execute(&caller, Act::Revoke { scope, reason }).await.map_err(not_own)?;
     let changes = app.handles.changes.clone();
     // What changed nothing cuts nothing and has no leaf; the revision is that of an earlier event.
     if done.events.is_empty() {
@@ -101,6 +109,14 @@ pub(crate) async fn revoke(
     let leaf = leaf_of(changes, done.revision);
     let (cut, leaf) = futures_util::future::join(cut(&app, done.revision), leaf).await;
     Ok(Json(receipt(&done, cut, leaf)).into_response())
+}
+
+/// What somebody can do who may revoke only what is their own.
+fn not_own(problem: Problem) -> Problem {
+    if problem.code != Code::NotAllowed {
+        return problem;
+    }
+    problem.next("ask an administrator; `daypass grants` lists what is your own")
 }
 
 /// Cuts what is open; what is not confirmed in time is not in the receipt.
@@ -129,16 +145,25 @@ fn receipt(done: &Executed, cut: Cut, leaf: Option<u64>) -> Receipt {
         grants: Vec::new(),
         tokens: Vec::new(),
         keys: Vec::new(),
+        sessions: Vec::new(),
+        more_tokens: 0,
         nodes,
         streams: Streams { websocket, sse, grpc, transfer },
         slowest_ms,
         leaf,
     };
     for event in &done.events {
-        if let Change::Revoke { grants, tokens, keys, .. } = &event.change {
+        if let Change::Revoke { grants, tokens, keys, sessions, .. } = &event.change {
             receipt.grants.extend_from_slice(grants);
             receipt.tokens.extend_from_slice(tokens);
             receipt.keys.extend_from_slice(keys);
+            receipt.sessions.extend_from_slice(sessions);
+            let ended = grants.iter().flat_map(|grant| done.state.tokens_of(*grant));
+            // Those that the event names are ended by themselves; the others end with their grants.
+            let mut with_grants =
+                ended.filter(|token| token.standing == Standing::Active && !token.until.has_passed(event.at));
+            receipt.tokens.extend(with_grants.by_ref().take(TOKENS_LISTED_MAX).map(|token| token.id));
+            receipt.more_tokens += with_grants.count();
         }
     }
     receipt

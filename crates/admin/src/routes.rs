@@ -36,19 +36,22 @@ pub enum Permission {
 
 impl Permission {
     fn check(self, caller: &Caller) -> Result<(), Problem> {
-        let (holds, who) = match self {
-            Self::Open | Self::Anyone => (true, "everybody"),
-            Self::Auditor => (caller.sees_all(), "auditors and administrators"),
-            Self::Administrator => (caller.administrator, "administrators"),
+        let ask = "ask one of them: `console:` in the configuration names them; on the server's own machine \
+                   its user is one, with `--local`";
+        let (holds, who, next) = match self {
+            Self::Open | Self::Anyone => (true, "everybody", ask),
+            Self::Auditor => (caller.sees_all(), "auditors and administrators", ask),
+            Self::Administrator => (caller.administrator, "administrators", ask),
             Self::Socket => (
                 matches!(caller.shown, Shown::Socket),
                 "callers on the server's own machine, through its socket",
+                "run it there with `--local`, as the server's user",
             ),
         };
         if holds {
             return Ok(());
         }
-        Err(Problem::new(Code::NotAllowed, format!("this is for {who}")))
+        Err(Problem::new(Code::NotAllowed, format!("this is for {who}")).next(next))
     }
 }
 
@@ -152,9 +155,13 @@ async fn no_method() -> Problem {
         .next("`/api/openapi.json` describes every path")
 }
 
-/// Headers that every answer has: nothing is cached, sniffed, framed or run.
+/// A header that every answer of a console has and no other server's: `daypass` believes no answer without it.
+pub const CONSOLE_HEADER: HeaderName = HeaderName::from_static("daypass-console");
+
+/// Headers that every answer has: what answers is named, and nothing is cached, sniffed, framed or run.
 async fn harden(mut response: Response) -> Response {
-    const HEADERS: [(HeaderName, &str); 4] = [
+    const HEADERS: [(HeaderName, &str); 5] = [
+        (CONSOLE_HEADER, "1"),
         (
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

@@ -2,6 +2,8 @@
 //!
 //! A key's text is in the answer that made it and nowhere else.
 
+use std::collections::BTreeSet;
+
 use access::credential::CredentialKind;
 use access::id::Name;
 use access::view::Key;
@@ -75,7 +77,10 @@ pub(crate) async fn add(
 ) -> Result<Response, Problem> {
     let id = KeyId::new(app.now(), app.random());
     let (secret, digest) = app.mint(CredentialKind::Key);
-    let AddService { name, roles, lifetime } = asked;
+    let AddService { name, mut roles, lifetime } = asked;
+    // A role that is named twice is held once.
+    let mut named = BTreeSet::new();
+    roles.retain(|role| named.insert(role.clone()));
     let act = Act::AddService(command::AddService { id, digest, name, roles, lifetime });
     let done = app.execute(&caller, act).await?;
     show_once(&done, id, &secret)

@@ -2,7 +2,7 @@
 //!
 //! Over the server's own socket for whoever runs it, else over HTTP with a session. It follows no
 //! redirects, uses no proxy from the environment, and sends a session to this machine only: this version
-//! does not speak TLS.
+//! does not speak TLS. An answer without the header that only a console sends is an error, whatever it says.
 //! Not here: what the commands ask, or how answers are shown.
 
 use std::error::Error as _;
@@ -66,7 +66,9 @@ pub enum ClientError {
     )]
     NotOurs(PathBuf),
     /// The server cannot be reached.
-    #[error("cannot reach the server at {place}: {why}")]
+    #[error(
+        "cannot reach the server at {place}: {why}\nnext: see that it runs, and that DAYPASS_URL, or `--url`, is the address of its `listen.console`; on its own machine `--local` asks it through its socket"
+    )]
     Unreachable {
         /// Its URL or socket.
         place: String,
@@ -76,6 +78,16 @@ pub enum ClientError {
     /// The server took too long.
     #[error("the server at {0} did not answer in time")]
     TimedOut(String),
+    /// Something else answers there.
+    #[error(
+        "what answers at {place} with {status} is not the console of a Daypass server; nothing is known of what it did\nnext: DAYPASS_URL, or `--url`, is the address of `listen.console`, not of the proxy or of an API"
+    )]
+    NotDaypass {
+        /// Its URL or socket.
+        place: String,
+        /// The status it answered.
+        status: u16,
+    },
     /// The answer is not of the shape that the API has.
     #[error("the server's answer cannot be understood: {0}")]
     Answer(String),
@@ -218,6 +230,10 @@ impl Client {
             request = request.json(body);
         }
         let response = request.send().await.map_err(|error| self.explain(&error))?;
+        if !response.headers().contains_key(admin::routes::CONSOLE_HEADER) {
+            let (place, status) = (self.place(), response.status().as_u16());
+            return Err(ClientError::NotDaypass { place, status });
+        }
         if response.status().is_success() {
             return Ok(response);
         }

@@ -143,6 +143,18 @@ impl Fixed {
         let Settings { proxy, console, public_url: _, data, durability, policy: _, forwards: _ } = settings;
         Self { proxy: *proxy, console: *console, data: data.clone(), durability: *durability }
     }
+
+    /// The settings that are not the same in the other.
+    fn changed(&self, other: &Self) -> Vec<&'static str> {
+        let Self { proxy, console, data, durability } = self;
+        let settings = [
+            ("`listen.proxy`", *proxy != other.proxy),
+            ("`listen.console`", *console != other.console),
+            ("`data`", *data != other.data),
+            ("`journal.durability`", *durability != other.durability),
+        ];
+        settings.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+    }
 }
 
 /// Says what in the configuration is not in force, and tells how much that is.
@@ -178,8 +190,10 @@ async fn replace(
     fixed: &Fixed,
 ) -> anyhow::Result<(Revision, Report)> {
     let Loaded { settings, warnings, .. } = Config::load(path, environment)?;
-    if Fixed::of(&settings) != *fixed {
-        anyhow::bail!("`listen`, `data` and `journal` can only change with a restart");
+    let changed = fixed.changed(&Fixed::of(&settings));
+    if !changed.is_empty() {
+        let changed = changed.join(", ");
+        anyhow::bail!("{changed} can only change with a restart: put it back, or restart the server");
     }
     let plans = plans(settings.forwards)?;
     Ok((node.reload(settings.policy, plans).await?, warnings))
@@ -274,4 +288,21 @@ fn plan(forward: config::Forward) -> anyhow::Result<Plan> {
         timeout: forward.timeout,
         concurrency: forward.concurrency,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_that_needs_a_restart_names_the_settings() {
+        let fixed = |port, data: &str| Fixed {
+            proxy: SocketAddr::from(([127, 0, 0, 1], port)),
+            console: SocketAddr::from(([127, 0, 0, 1], 1)),
+            data: data.into(),
+            durability: config::Durability::Fsync,
+        };
+        assert_eq!(fixed(2, "a").changed(&fixed(2, "a")), [""; 0]);
+        assert_eq!(fixed(2, "a").changed(&fixed(3, "b")), ["`listen.proxy`", "`data`"]);
+    }
 }

@@ -61,6 +61,7 @@ fn every_answer_forbids_caching_sniffing_framing_and_scripts() {
             assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
             assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
             assert_eq!(headers["cache-control"], "no-store", "{path}");
+            assert_eq!(headers["daypass-console"], "1", "{path}");
             assert!(
                 !headers.contains_key("access-control-allow-origin") && !headers.contains_key("set-cookie")
             );

@@ -256,7 +256,7 @@ fn a_grant_becomes_a_token_and_ends_with_a_receipt() {
             alice GET /api/v1/whoami
                 200 {"subject":"user:alice","administrator":false,"auditor":false,"until":"2026-11-22T15:00:00.000000Z"}
             dora POST /api/v1/revocations {"user":"alice","reason":"left the team"}
-                200 {"revision":6,"grants":["grant_1"],"tokens":["token_1"],"keys":[],"nodes":[{"node":"n1","acknowledged_ms":1}],"streams":{"websocket":0,"sse":1,"grpc":0,"transfer":0},"slowest_ms":1,"leaf":6}
+                200 {"revision":6,"grants":["grant_1"],"tokens":["token_1"],"keys":[],"sessions":["session_1"],"more_tokens":0,"nodes":[{"node":"n1","acknowledged_ms":1}],"streams":{"websocket":0,"sse":1,"grpc":0,"transfer":0},"slowest_ms":1,"leaf":6}
             alice GET /api/v1/grants
                 401 {"type":"urn:daypass:problem:unauthenticated","title":"Not signed in","status":401,"detail":"this session has ended","code":"unauthenticated","next":"an administrator makes a session on the server's machine: `daypass admin session USER`; set it as DAYPASS_SESSION"}
             carol GET /api/v1/grants
@@ -352,7 +352,7 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"31d","reason":"slow orders"}
                 400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"a grant lasts at most `30d`, not `31d`","code":"invalid"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"1h","reason":""}
-                400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"a reason is required","code":"invalid"}
+                400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"a reason is required","code":"invalid","next":"say why, with `--reason TEXT`"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"soon","reason":"slow orders"}
                 400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"for: `soon` is not a duration: write a whole number and a unit, like `30s`, `10m`, `2h` or `7d`","code":"invalid"}
             alice POST /api/v1/tokens {}
@@ -366,11 +366,11 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
             bob POST /api/v1/tokens {"grant":"grant_1"}
                 403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grant `grant_1` is not yours","code":"not_allowed","next":"`daypass grants` lists those that you hold"}
             bob POST /api/v1/revocations {"grant":"grant_1","reason":"envy"}
-                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"only administrators revoke what is not their own","code":"not_allowed"}
+                403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"only administrators revoke what is not their own","code":"not_allowed","next":"ask an administrator; `daypass grants` lists what is your own"}
             bob GET /api/v1/grants?user=alice
                 403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grants of others are for auditors and administrators","code":"not_allowed","next":"leave out `user` to see your own"}
             alice POST /api/v1/revocations {"grant":"grant_1","reason":"done"}
-                200 {"revision":7,"grants":["grant_1"],"tokens":[],"keys":[],"nodes":[{"node":"n1","acknowledged_ms":1}],"streams":{"websocket":0,"sse":1,"grpc":0,"transfer":0},"slowest_ms":1,"leaf":7}
+                200 {"revision":7,"grants":["grant_1"],"tokens":[],"keys":[],"sessions":[],"more_tokens":0,"nodes":[{"node":"n1","acknowledged_ms":1}],"streams":{"websocket":0,"sse":1,"grpc":0,"transfer":0},"slowest_ms":1,"leaf":7}
             alice POST /api/v1/tokens {"grant":"grant_1"}
                 403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the grant `grant_1` has ended","code":"not_allowed","next":"ask an administrator to run `daypass grant orders-viewer --to alice --for 1h --reason 'WHY'`"}
             alice GET /api/v1/grants
@@ -385,7 +385,7 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
 fn a_service_has_one_key_at_a_time() {
     check(
         r#"
-        dora POST /api/v1/services {"name":"ci","roles":["orders-viewer"],"for":"90d"}
+        dora POST /api/v1/services {"name":"ci","roles":["orders-viewer","orders-viewer"],"for":"90d"}
         dora POST /api/v1/services {"name":"ci","roles":["orders-viewer"],"for":"90d"}
         dora POST /api/v1/services/ci/rotate {}
         carol GET /api/v1/services
@@ -396,16 +396,16 @@ fn a_service_has_one_key_at_a_time() {
         carol GET /api/v1/services
         "#,
         &expect![[r#"
-            dora POST /api/v1/services {"name":"ci","roles":["orders-viewer"],"for":"90d"}
+            dora POST /api/v1/services {"name":"ci","roles":["orders-viewer","orders-viewer"],"for":"90d"}
                 201 {"name":"ci","id":"key_1","key":"<dps>","expires":"2027-02-20T03:00:00.000000Z"}
             dora POST /api/v1/services {"name":"ci","roles":["orders-viewer"],"for":"90d"}
-                409 {"type":"urn:daypass:problem:exists","title":"Exists already","status":409,"detail":"the service `ci` exists already","code":"exists"}
+                409 {"type":"urn:daypass:problem:exists","title":"Exists already","status":409,"detail":"the service `ci` exists already","code":"exists","next":"`daypass service rotate ci` gives it a new key; another service needs another name"}
             dora POST /api/v1/services/ci/rotate {}
                 201 {"name":"ci","id":"key_2","key":"<dps>","expires":"2027-02-20T03:00:00.000000Z"}
             carol GET /api/v1/services
                 200 [{"name":"ci","id":"key_2","roles":["orders-viewer"],"since":"2026-11-22T03:00:00.000000Z","expires":"2027-02-20T03:00:00.000000Z","state":"active"}]
             dora POST /api/v1/revocations {"key":"key_2","reason":"leaked"}
-                200 {"revision":7,"grants":[],"tokens":[],"keys":["key_2"],"nodes":[{"node":"n1","acknowledged_ms":1}],"streams":{"websocket":0,"sse":1,"grpc":0,"transfer":0},"slowest_ms":1,"leaf":7}
+                200 {"revision":7,"grants":[],"tokens":[],"keys":["key_2"],"sessions":[],"more_tokens":0,"nodes":[{"node":"n1","acknowledged_ms":1}],"streams":{"websocket":0,"sse":1,"grpc":0,"transfer":0},"slowest_ms":1,"leaf":7}
             carol GET /api/v1/services
                 200 [{"name":"ci","id":"key_2","roles":["orders-viewer"],"since":"2026-11-22T03:00:00.000000Z","expires":"2027-02-20T03:00:00.000000Z","state":"revoked"}]
             dora DELETE /api/v1/services/ci

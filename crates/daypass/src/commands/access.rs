@@ -89,8 +89,11 @@ fn what(asked: &Revoked) -> Value {
 fn sentences(receipt: &Value) -> String {
     let field = |key: &str| cell(key, receipt.get(key).unwrap_or(&Value::Null));
     let count = |key: &str| receipt.get(key).and_then(Value::as_array).map_or(0, Vec::len);
-    let ended = [("grants", "grant"), ("tokens", "token"), ("keys", "key")]
-        .map(|(key, what)| counted(count(key), what));
+    let more = receipt.get("more_tokens").and_then(Value::as_u64).unwrap_or(0);
+    let more = usize::try_from(more).unwrap_or(usize::MAX);
+    let ended =
+        [("grants", "grant", 0), ("tokens", "token", more), ("keys", "key", 0), ("sessions", "session", 0)]
+            .map(|(key, what, more)| counted(count(key).saturating_add(more), what));
     let streams = receipt.get("streams").and_then(Value::as_object);
     let cut = streams.into_iter().flatten().filter_map(|(kind, count)| {
         let count = count.as_u64().filter(|count| *count > 0)?;
@@ -126,11 +129,12 @@ mod tests {
     fn a_receipt_says_what_ended_where_and_how_fast() {
         let receipt = json!({
             "revision": 12, "grants": ["grant_1"], "tokens": ["token_1", "token_2"], "keys": [],
+            "sessions": ["session_1"], "more_tokens": 7,
             "nodes": [{"node": "a", "acknowledged_ms": 3}, {"node": "b", "acknowledged_ms": null}],
             "streams": {"websocket": 1, "sse": 2, "grpc": 0, "transfer": 0}, "slowest_ms": 3, "leaf": null
         });
         expect![[r#"
-            revoked at revision 12: 1 grant, 2 tokens, no keys
+            revoked at revision 12: 1 grant, 9 tokens, no keys, 1 session
             streams cut: 2 sse, 1 websocket
             in force on: a after 3 ms, b after - ms; slowest 3 ms
             recorded: not in the journal yet: it could not be written"#]]

@@ -182,7 +182,7 @@ fn one_line(context: &Context<'_>, row: &Value) -> String {
     let milliseconds =
         milliseconds.map_or_else(|| "-".to_owned(), |us| format!("{}.{}", us / 1_000, us % 1_000 / 100));
     format!(
-        "{} {} {} {} {} {} {} {} {} {milliseconds} ms",
+        "{} {} {} {} {} {} {} {} {} {} {milliseconds} ms {}",
         field("time"),
         context.output.paint(&format!("{decision:<6}"), news),
         field("status"),
@@ -192,6 +192,8 @@ fn one_line(context: &Context<'_>, row: &Value) -> String {
         field("path"),
         field("operation"),
         field("reason"),
+        field("outcome"),
+        field("id"),
     )
 }
 

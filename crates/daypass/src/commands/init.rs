@@ -18,7 +18,7 @@ pub(super) fn run(context: &Context<'_>, asked: &Init) -> Result<Exit, Failure> 
     let path = context.global.config.clone().unwrap_or_else(|| PathBuf::from(FILE_NAME));
     if path.exists() && !asked.force {
         let says = format!("`{}` is there already: `--force` overwrites it", path.display());
-        return Err(Failure::Failed(says));
+        return Err(Failure::Usage(says));
     }
     check_upstream(&asked.upstream)?;
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context<'_>, asked: &Init) -> Result<Exit, Failure> 
     let loaded = Config::resolve(source, &directory, context.environment)?;
     write(&path, &text, asked).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            Failure::Failed(format!("`{}` is there already: `--force` overwrites it", path.display()))
+            Failure::Usage(format!("`{}` is there already: `--force` overwrites it", path.display()))
         }
         _ => Failure::Failed(format!("cannot write `{}`: {error}", path.display())),
     })?;
@@ -99,7 +99,7 @@ fn quoted(path: &Path) -> String {
 /// The contract's path as the file writes it: from the file's directory.
 fn contract_path(contract: &Path, directory: &Path) -> Result<String, Failure> {
     let unreadable =
-        |error| Failure::Failed(format!("cannot read the contract `{}`: {error}", contract.display()));
+        |error| Failure::Usage(format!("cannot read the contract `{}`: {error}", contract.display()));
     let contract_at = contract.canonicalize().map_err(unreadable)?;
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let inside = directory.canonicalize().ok();

@@ -80,23 +80,40 @@ impl Context<'_> {
         Ok(Config::load(&path, self.environment)?)
     }
 
-    /// The server to ask: with a session the one at `DAYPASS_URL`, else the one on this machine.
+    /// The server to ask: the one that a URL names, with a session, else the one on this machine.
+    ///
+    /// Half of it is an error: who asks for a server elsewhere must not administer this one instead.
     fn client(&self) -> Result<Client, Failure> {
-        let session = self.environment.read("DAYPASS_SESSION").filter(|_| !self.global.local);
-        let named = self.global.url.clone().filter(|_| !self.global.local);
-        let target = match (session, named.clone().or_else(|| self.environment.read("DAYPASS_URL"))) {
+        if self.global.local {
+            return Ok(Client::new(Target::Socket(self.socket()?))?);
+        }
+        self.refuse_nothing("DAYPASS_SESSION")?;
+        self.refuse_nothing("DAYPASS_URL")?;
+        let session = self.environment.read("DAYPASS_SESSION");
+        let url = self.global.url.clone().or_else(|| self.environment.read("DAYPASS_URL"));
+        let target = match (session, url) {
             (Some(session), Some(url)) => Target::Url(parse_url(&url)?, Secret::new(session.into_bytes())),
             (Some(_), None) => {
-                let says = "DAYPASS_SESSION without a URL: set DAYPASS_URL, or use `--local`";
-                return Err(Failure::Usage(says.to_owned()));
+                return usage("DAYPASS_SESSION without a URL: set DAYPASS_URL, or use `--local`");
             }
-            (None, _) if named.is_some() => {
-                let says = "a URL without a session: set DAYPASS_SESSION, or use `--local`";
-                return Err(Failure::Usage(says.to_owned()));
+            (None, Some(_)) => {
+                return usage(
+                    "a URL (`--url` or DAYPASS_URL) without a session: set DAYPASS_SESSION, or use `--local`",
+                );
             }
-            (None, _) => Target::Socket(self.socket()?),
+            (None, None) => Target::Socket(self.socket()?),
         };
         Ok(Client::new(target)?)
+    }
+
+    /// A variable that is set to nothing was meant to be something.
+    fn refuse_nothing(&self, name: &str) -> Result<(), Failure> {
+        if self.environment.is_set(name) && self.environment.read(name).is_none() {
+            return usage(&format!(
+                "{name} is set, but to nothing: give it a value, `unset {name}`, or use `--local`"
+            ));
+        }
+        Ok(())
     }
 
     /// The socket of the server of this machine; without a configuration the one in the default place.
@@ -114,4 +131,8 @@ impl Context<'_> {
     fn now(&self) -> Timestamp {
         SystemClock::start().now()
     }
+}
+
+fn usage<T>(says: &str) -> Result<T, Failure> {
+    Err(Failure::Usage(says.to_owned()))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use access::contract::operations;
+use access::contract::{ContractError, operations};
 use access::operation::Operation;
 use serde_json::Value;
 
@@ -19,8 +19,18 @@ const NODES_MAX: usize = 4_000_000;
 
 /// Why a file gives no operations, in a sentence.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NotAContract(String);
+#[error("{says}")]
+pub struct NotAContract {
+    says: String,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+impl NotAContract {
+    const fn new(says: String) -> Self {
+        Self { says, advice: "name an OpenAPI 3.0 or 3.1 document; its path starts at this file's directory" }
+    }
+}
 
 /// Reads the contract at `written`, a path from `directory`, in YAML or JSON. Nothing it refers to is read
 /// or fetched.
@@ -32,14 +42,20 @@ pub fn read_operations(
     written: &str,
     base: Option<&str>,
 ) -> Result<Vec<Operation>, NotAContract> {
-    let says = |why: String| NotAContract(format!("the contract `{written}` {why}"));
+    let says = |why: String| NotAContract::new(format!("the contract `{written}` {why}"));
     let bytes = super::read_bounded(&directory.join(written), CONTRACT_BYTES_MAX)
         .map_err(|error| says(format!("cannot be read: {error}")))?
         .ok_or_else(|| says("is longer than 16 MiB".to_owned()))?;
     let document = parse(&bytes).map_err(|why| says(format!("is wrong {why}")))?;
     operations(&document, base).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        says(format!("cannot be used: {error}{}", cause.unwrap_or_default()))
+        let unfit = says(format!("cannot be used: {error}{}", cause.unwrap_or_default()));
+        match error {
+            ContractError::SameName(_) => {
+                NotAContract { advice: "give each operation in it an `operationId` of its own", ..unfit }
+            }
+            _ => unfit,
+        }
     })
 }
 

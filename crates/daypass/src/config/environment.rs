@@ -1,6 +1,7 @@
 //! The process environment, as one value that is passed to whoever may read it.
 
 use std::collections::BTreeMap;
+use std::env::VarError;
 
 /// Where `env:NAME` references and `DAYPASS_*` settings come from.
 #[derive(Debug, Clone)]
@@ -28,15 +29,29 @@ impl Environment {
     /// The value of a variable; `None` if it is not set, empty, or not Unicode.
     #[must_use]
     pub fn read(&self, name: &str) -> Option<String> {
-        let value = match &self.0 {
+        self.value(name).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a variable is set, if only to nothing.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        match &self.0 {
             Source::Process => process_variable(name),
             Source::Fixed(variables) => variables.get(name).cloned(),
-        };
-        value.filter(|value| !value.is_empty())
+        }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where the binary reads its environment")]
 fn process_variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    match std::env::var(name) {
+        Ok(value) => Some(value),
+        Err(VarError::NotPresent) => None,
+        // Set, and as good as to nothing.
+        Err(VarError::NotUnicode(_)) => Some(String::new()),
+    }
 }

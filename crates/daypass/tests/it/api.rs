@@ -18,17 +18,22 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn answering(status: u16, body: &str) -> Self {
+        Self::of_kind("daypass-console: 1\r\n", status, body)
+    }
+
+    /// A server that sends these headers.
+    fn of_kind(headers: &'static str, status: u16, body: &str) -> Self {
         let directory = TempDir::new().unwrap();
         fs::create_dir(directory.path().join("daypass-data")).unwrap();
         let listener = UnixListener::bind(directory.path().join("daypass-data/admin.sock")).unwrap();
         let body = body.to_owned();
-        let asked = std::thread::spawn(move || answer(listener.accept().unwrap().0, status, &body));
+        let asked = std::thread::spawn(move || answer(listener.accept().unwrap().0, headers, status, &body));
         Self { directory, asked }
     }
 }
 
 /// Answers one request; gives its line and body.
-fn answer(stream: UnixStream, status: u16, body: &str) -> String {
+fn answer(stream: UnixStream, headers: &str, status: u16, body: &str) -> String {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
@@ -47,10 +52,12 @@ fn answer(stream: UnixStream, status: u16, body: &str) -> String {
     }
     let mut sent = vec![0; length];
     reader.read_exact(&mut sent).unwrap();
-    let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status} x\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
     let mut stream = reader.into_inner();
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(body.as_bytes()).unwrap();
+    // Who does not believe the head reads no further.
+    let _broken_off = stream.write_all(format!("{head}{body}").as_bytes());
     format!("{} {}", line.trim_end().trim_end_matches(" HTTP/1.1"), String::from_utf8(sent).unwrap())
 }
 
@@ -299,14 +306,14 @@ fn a_revocation_names_one_thing_and_gives_a_receipt() {
         200,
         receipt,
         &expect![[r#"
-        POST /api/v1/revocations {"reason":"why","user":"user:alice"}
-        exit 0
-        -- stdout
-        revoked at revision 12: 1 grant, no tokens, no keys
-        streams cut: 1 sse
-        in force on: n1 after 2 ms; slowest 2 ms
-        recorded: entry 40 of the journal
-    "#]],
+            POST /api/v1/revocations {"reason":"why","user":"user:alice"}
+            exit 0
+            -- stdout
+            revoked at revision 12: 1 grant, no tokens, no keys, no sessions
+            streams cut: 1 sse
+            in force on: n1 after 2 ms; slowest 2 ms
+            recorded: entry 40 of the journal
+        "#]],
     );
     check(
         &["revoke", "--all", "--reason", "drill", "-o", "json"],
@@ -377,4 +384,32 @@ fn what_the_server_refuses_has_its_own_exit_code() {
         the server answered 302
     "#]],
     );
+}
+
+#[test]
+fn an_answer_of_something_else_is_never_success() {
+    let verbs: [&[&str]; 11] = [
+        &["whoami"],
+        &["status"],
+        &["roles"],
+        &["grants"],
+        &["grant", "v", "--to", "alice", "--for", "1h", "--reason", "why"],
+        &["token"],
+        &["revoke", "--user", "alice", "--reason", "why"],
+        &["service", "add", "ci", "--role", "v", "--for", "1h"],
+        &["audit", "search"],
+        &["audit", "tail"],
+        &["explain", "01930000-0000-7000-8000-000000000000"],
+    ];
+    for (verb, body) in verbs.iter().flat_map(|verb| [(verb, "{}"), (verb, "[]"), (verb, "")]) {
+        for status in [200, 404] {
+            let server = Server::of_kind("content-type: application/json\r\n", status, body);
+            let output = daypass(server.directory.path(), verb);
+            server.asked.join().unwrap();
+            let said = said(server.directory.path(), &output);
+            let expected =
+                format!("exit 1\n-- stderr\nwhat answers at `daypass-data/admin.sock` with {status} ");
+            assert!(said.starts_with(&expected), "{verb:?}: {said}");
+        }
+    }
 }

@@ -105,7 +105,7 @@ fn tail_prints_a_line_a_request() {
             GET /api/v1/journal/stream
             exit 1
             -- stdout
-            2026-11-22T03:00:00.000000Z refuse 403 alice orders GET /v1/a getA operation_not_allowed 1.2 ms
+            2026-11-22T03:00:00.000000Z refuse 403 alice orders GET /v1/a getA operation_not_allowed - 1.2 ms -
             -- stderr
             following requests; Ctrl-C ends
             the server ended the stream

@@ -79,10 +79,10 @@ fn init_writes_what_check_accepts_and_overwrites_nothing() {
         &directory,
         &init,
         &expect![[r#"
-        exit 1
-        -- stderr
-        `daypass.yaml` is there already: `--force` overwrites it
-    "#]],
+            exit 2
+            -- stderr
+            `daypass.yaml` is there already: `--force` overwrites it
+        "#]],
     );
     check(
         &directory,
@@ -210,10 +210,10 @@ fn init_writes_nothing_that_would_not_work() {
         &directory,
         &["init", "--api", "shop", "--upstream", "http://shop", "--openapi", "no.yaml"],
         &expect![[r#"
-        exit 1
-        -- stderr
-        cannot read the contract `no.yaml`: No such file or directory (os error 2)
-    "#]],
+            exit 2
+            -- stderr
+            cannot read the contract `no.yaml`: No such file or directory (os error 2)
+        "#]],
     );
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
@@ -428,8 +428,8 @@ fn without_a_server_the_error_says_what_to_do() {
         said(directory.path(), &command.output().unwrap())
     };
     let session = ("DAYPASS_SESSION", "dpc_x");
-    let local = run(&["status"], &[("DAYPASS_URL", "http://127.0.0.1:1")]);
-    assert!(local.contains("no server runs here"), "without a session it is the socket: {local}");
+    let local = run(&["status"], &[]);
+    assert!(local.contains("no server runs here"), "without a URL it is the socket: {local}");
     let local = run(&["status", "--local"], &[("DAYPASS_URL", "http://127.0.0.1:1"), session]);
     assert!(local.contains("no server runs here"), "with `--local` it is the socket: {local}");
     let output = run(&["status"], &[("DAYPASS_URL", "http://127.0.0.1:1"), session]);
@@ -437,6 +437,7 @@ fn without_a_server_the_error_says_what_to_do() {
         exit 1
         -- stderr
         cannot reach the server at http://127.0.0.1:1/: Connection refused (os error 111)
+        next: see that it runs, and that DAYPASS_URL, or `--url`, is the address of its `listen.console`; on its own machine `--local` asks it through its socket
     "#]]
     .assert_eq(&output);
     let output = run(&["status", "--url", "http://daypass.example.com"], &[session]);
@@ -445,6 +446,49 @@ fn without_a_server_the_error_says_what_to_do() {
         -- stderr
         a session is sent to this machine only, because this version does not speak TLS: forward a port, like `ssh -L 8081:127.0.0.1:8081 HOST`
     "#]].assert_eq(&output);
+}
+
+#[test]
+fn half_of_another_server_is_never_the_one_on_this_machine() {
+    let url = ("DAYPASS_URL", "http://127.0.0.1:1");
+    let cases: [&[(&str, &str)]; 6] = [
+        &[url],
+        &[url, ("DAYPASS_SESSION", "")],
+        &[("DAYPASS_SESSION", "")],
+        &[("DAYPASS_SESSION", "dpc_x")],
+        &[("DAYPASS_SESSION", "dpc_x"), ("DAYPASS_URL", "")],
+        &[("DAYPASS_URL", "")],
+    ];
+    let mut told = String::new();
+    for environment in cases {
+        let server = super::api::Server::answering(200, "{}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daypass"));
+        command.env_clear().current_dir(server.directory.path()).args(["whoami"]);
+        let output = command.envs(environment.iter().copied()).output().unwrap();
+        told.push_str(&said(server.directory.path(), &output));
+        assert!(!server.asked.is_finished(), "the socket was asked with {environment:?}");
+    }
+    expect![[r#"
+        exit 2
+        -- stderr
+        a URL (`--url` or DAYPASS_URL) without a session: set DAYPASS_SESSION, or use `--local`
+        exit 2
+        -- stderr
+        DAYPASS_SESSION is set, but to nothing: give it a value, `unset DAYPASS_SESSION`, or use `--local`
+        exit 2
+        -- stderr
+        DAYPASS_SESSION is set, but to nothing: give it a value, `unset DAYPASS_SESSION`, or use `--local`
+        exit 2
+        -- stderr
+        DAYPASS_SESSION without a URL: set DAYPASS_URL, or use `--local`
+        exit 2
+        -- stderr
+        DAYPASS_URL is set, but to nothing: give it a value, `unset DAYPASS_URL`, or use `--local`
+        exit 2
+        -- stderr
+        DAYPASS_URL is set, but to nothing: give it a value, `unset DAYPASS_URL`, or use `--local`
+    "#]]
+    .assert_eq(&told);
 }
 
 #[test]

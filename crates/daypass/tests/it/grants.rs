@@ -285,16 +285,83 @@ async fn a_refusal_says_in_a_sentence_which_command_gives_access() {
         .role("refunds", &["orders:refundOrder"], &[])
         .role("half-refunds", &["orders:refundOrder"], &[])
         .role("no-refunds", &["orders:read"], &["orders:refundOrder"]);
-    let world = World::of(setup).await;
-    let next = async |credential: &str| {
+    let mut world = World::of(setup.clone()).await;
+    let next = async |world: &World, credential: &str| {
         let refund = Ask::post("/orders/v1/orders/7/refund", "{}").bearer(credential);
         let refused = world.send(&refund).await;
         assert_eq!(refused.code(), "operation_not_allowed");
         refused.json()["next"].as_str().unwrap().to_owned()
     };
     let token = world.fresh_token("alice", "orders-viewer").await.secret;
-    expect!["ask an administrator to run `daypass grant half-refunds --to alice --for 1h --reason 'WHY'`; instead of `half-refunds` it may be `orders-admin` or `refunds`"].assert_eq(&next(&token).await);
+    expect!["ask an administrator to run `daypass grant half-refunds --to alice --for 1h --reason 'WHY'`; instead of `half-refunds` it may be `refunds` or `orders-admin`"].assert_eq(&next(&world, &token).await);
     let key = world.service("ci", &["orders-viewer", "no-refunds"]).await.secret;
-    expect!["a service's roles are fixed with its key: ask an administrator to replace both with `daypass service remove ci && daypass service add ci --role orders-viewer --role half-refunds --for 90d`, which ends this key and prints the new one; instead of `half-refunds` it may be `orders-admin` or `refunds`"].assert_eq(&next(&key).await);
+    expect!["a service's roles are fixed with its key: ask an administrator to run `daypass service add ci-2 --role orders-viewer --role half-refunds --for 90d` (any name that is free will do), and to remove `ci` once nothing uses its key any more; instead of `half-refunds` it may be `refunds` or `orders-admin`"].assert_eq(&next(&world, &key).await);
+    let dropped = Setup::default().role("refunds", &["orders:refundOrder"], &[]);
+    world.reload(dropped).await.unwrap();
+    expect!["a service's roles are fixed with its key: ask an administrator to run `daypass service add ci-2 --role orders-viewer --role refunds --for 90d` (any name that is free will do), and to remove `ci` once nothing uses its key any more; instead of `refunds` it may be `orders-admin`"].assert_eq(&next(&world, &key).await);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_told_what_became_of_its_grant() {
+    let setup = Setup::default().role("refunds", &["orders:refundOrder"], &[]);
+    let mut world = World::of(setup).await;
+    let next = async |world: &World, credential: &str| {
+        let refused = world.get(credential, "/orders/v1/orders/7").await.json();
+        let text = |key: &str| refused[key].as_str().unwrap().to_owned();
+        format!("{}: {}", text("code"), text("next"))
+    };
+    let grant = world.grant("alice", "orders-viewer", "1h").await;
+    let token = world.token(&grant).await;
+    world.revoke("token", &token.id).await;
+    let said = next(&world, &token.secret).await.replace(&grant.id, "GRANT");
+    expect!["credential_revoked: its grant is in force: `daypass token GRANT` mints another"]
+        .assert_eq(&said);
+    world.revoke("user", "alice").await;
+    expect!["credential_revoked: its grant has ended too: ask an administrator to run `daypass grant orders-viewer --to alice --for 1h --reason 'WHY'`"].assert_eq(&next(&world, &token.secret).await);
+    let other = world.fresh_token("bob", "refunds").await;
+    world.revoke("user", "bob").await;
+    world.reload(Setup::default()).await.unwrap();
+    expect!["credential_revoked: its grant has ended too: ask an administrator for another role: there is no role `refunds` any more, and `daypass roles` lists those that there are"].assert_eq(&next(&world, &other.secret).await);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_narrowed_token_is_explained_by_its_narrowing() {
+    let world = World::start().await;
+    let grant = world.grant("alice", "orders-viewer", "1h").await;
+    let token = world.narrow_token(&grant, None, &["GET /v1/orders/{id}"]).await;
+    let why = async |target: &str, method: &str| {
+        let refused = world.send(&Ask::new(method, target).bearer(&token.secret)).await;
+        world.row(&refused).await;
+        let explained = world.admin(Ask::get(&format!("/api/v1/explain/{}", refused.id()))).await.json();
+        explained["why"][1].as_str().unwrap().to_owned()
+    };
+    expect![
+        "It was refused with 403 `operation_not_allowed`: its token is narrowed to `GET /v1/orders/{id}`."
+    ]
+    .assert_eq(&why("/orders/v1/orders", "GET").await);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_receipt_names_the_tokens_and_sessions_that_ended_with_what_was_revoked() {
+    let world = World::start().await;
+    world.session("bob").await;
+    let receipt = world.revoke("user", "bob").await;
+    assert_eq!(receipt["sessions"].as_array().map(Vec::len), Some(1), "{receipt}");
+    let grant = world.grant("alice", "orders-viewer", "1h").await;
+    let scopes =
+        [("grant", grant.id.clone()), ("role", "orders-viewer".to_owned()), ("api", "orders".to_owned())];
+    for (what, name) in scopes {
+        let grant =
+            if what == "grant" { grant.clone() } else { world.grant("alice", "orders-viewer", "1h").await };
+        let token = world.token(&grant).await;
+        let receipt = world.revoke(what, &name).await;
+        assert_eq!(receipt["tokens"], serde_json::json!([token.id]), "{what}: {receipt}");
+    }
+    let token = world.fresh_token("alice", "orders-viewer").await;
+    let receipt = world.revoke_all().await;
+    assert_eq!(receipt["tokens"], serde_json::json!([token.id]), "{receipt}");
     world.finish().await;
 }

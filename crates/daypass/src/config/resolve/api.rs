@@ -121,8 +121,7 @@ impl Resolver<'_> {
         match contract::read_operations(self.directory, &path.value, base) {
             Ok(operations) => Contract::Read(operations),
             Err(why) => {
-                let advice = "name an OpenAPI 3.0 or 3.1 document; its path starts at this file's directory";
-                self.refuse(path.place, why.to_string(), advice);
+                self.refuse(path.place, why.to_string(), why.advice);
                 Contract::Wrong
             }
         }

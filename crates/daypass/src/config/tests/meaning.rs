@@ -160,7 +160,7 @@ roles: { r: { allow: ['a:getThing', 'b:tag:x'] } }
             daypass.yaml:4:63: the contract `twice.yaml` cannot be used: two operations are named `a`
               4 |   c: { route: { prefix: /c }, upstreams: [http://a], openapi: twice.yaml }
                 |                                                               ^^^^^^^^^^
-                = name an OpenAPI 3.0 or 3.1 document; its path starts at this file's directory
+                = give each operation in it an `operationId` of its own
             daypass.yaml:5:63: the contract `old.json` cannot be used: this is not an OpenAPI 3.0 or 3.1 document: `openapi` is `missing`
               5 |   d: { route: { prefix: /d }, upstreams: [http://a], openapi: old.json }
                 |                                                               ^^^^^^^^

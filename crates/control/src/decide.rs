@@ -54,6 +54,14 @@ pub enum Denied {
         /// What is wrong with it.
         why: String,
     },
+    /// It could be made and would give nothing, as the configuration is.
+    #[error("{why}")]
+    Vain {
+        /// What stands against it.
+        why: String,
+        /// What to do about it.
+        next: String,
+    },
     /// Several grants are meant; one must be named.
     #[error("you hold several grants in force, name one of them: {}", listed(grants))]
     Ambiguous {
@@ -136,7 +144,7 @@ impl Case<'_> {
         }
     }
 
-    fn is_user(&self, subject: &SubjectId) -> bool {
+    pub(crate) fn is_user(&self, subject: &SubjectId) -> bool {
         subject.kind() == SubjectKind::User && self.policy().users.contains_key(subject.name())
     }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use access::credential::{CredentialId, Digest};
-use access::policy::{Compiled, Policy};
+use access::policy::Policy;
 use access::{GrantId, Lifetime, SubjectId, SubjectKind, Timestamp};
 
 use crate::command::{Act, Actor, Command, Via};
@@ -85,18 +85,13 @@ fn listed(grants: &[GrantId]) -> String {
 
 /// Decides what a command changes at `now`.
 ///
-/// `compiled` is the compiled form of the state's policy. The events are to be appended together or not at
+/// The events are to be appended together or not at
 /// all; none means that nothing needs to change.
 ///
 /// # Errors
 /// [`Denied`] says what stands against it.
-pub fn decide(
-    state: &State,
-    compiled: &Compiled,
-    command: &Command,
-    now: Timestamp,
-) -> Result<Vec<Event>, Denied> {
-    let case = Case { state, compiled, by: &command.by, now };
+pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Denied> {
+    let case = Case { state, by: &command.by, now };
     case.refuse_strangers(&command.act)?;
     let changes = match &command.act {
         Act::AdoptPolicy(policy) => case.adopt_policy(policy)?,
@@ -115,7 +110,6 @@ pub fn decide(
 /// One command before its judge.
 pub(crate) struct Case<'a> {
     pub(crate) state: &'a State,
-    pub(crate) compiled: &'a Compiled,
     pub(crate) by: &'a Actor,
     pub(crate) now: Timestamp,
 }

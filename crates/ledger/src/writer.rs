@@ -171,7 +171,7 @@ impl Writer {
     fn execute(&mut self, command: &Command) -> Result<Executed, ExecuteError> {
         for _ in 0..DECIDE_TRIES_MAX {
             let now = self.clock.now();
-            let events = decide(&self.state, &self.compiled, command, now)?;
+            let events = decide(&self.state, command, now)?;
             if events.is_empty() {
                 return Ok(self.executed(events));
             }

@@ -408,3 +408,27 @@ fn no_token_is_minted_from_a_grant_whose_role_or_holder_the_configuration_droppe
         assert_eq!(denied, expected.map(|why| why.replace("GRANT", &held.to_string())));
     }
 }
+
+#[test]
+fn revoking_an_api_reaches_whoever_gets_it_back_with_the_next_reload() {
+    let without = [
+        ("a role", contracted(r#""other": {"allow": ["stock:read"]}"#, EVERYBODY)),
+        ("a rule", contracted(r#""orders-viewer": {"allow": ["stock:read"]}"#, EVERYBODY)),
+        ("the API", {
+            let mut policy = contracted("", EVERYBODY);
+            policy.apis.retain(|api| api.name.to_string() != "orders");
+            policy
+        }),
+    ];
+    for (gone, policy) in without {
+        let mut world = World::new();
+        let given = grant(&mut world, "on call");
+        world.execute(actor("bob"), given, DAY).unwrap();
+        world.adopt(policy.clone(), DAY);
+        world.adopt(policy, DAY);
+        let api = RevokeScope::Api("orders".parse().unwrap());
+        let revoked = world.execute(actor("bob"), Act::Revoke { scope: api, reason: "leak".into() }, DAY);
+        assert!(revoked.is_ok(), "{gone}: {revoked:?}");
+        assert!(world.state.grants().values().all(|grant| !grant.is_in_force(DAY)), "{gone}");
+    }
+}

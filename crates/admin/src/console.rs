@@ -99,6 +99,7 @@ fn denial(denied: &Denied, view: &View) -> Problem {
         Denied::NotFound { what, name } => (Code::NotFound, advice(view, what, name)),
         Denied::Exists { what, name } => (Code::Exists, instead(what, name)),
         Denied::Invalid { .. } => (Code::Invalid, None),
+        Denied::Vain { next, .. } => (Code::Invalid, Some(next.clone())),
         Denied::Ambiguous { .. } => (Code::Ambiguous, Some("`daypass grants` tells them apart".to_owned())),
         Denied::TooMany { .. } => (Code::TooMany, None),
     };

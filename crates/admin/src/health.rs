@@ -22,13 +22,16 @@ pub(crate) async fn livez() -> &'static str {
 }
 
 /// 200 when the node would serve a request now, else 503 with a line for each thing in the way.
+///
+/// A ledger that cannot be written is in the way of commands and of no request: a line of its own after either.
 pub(crate) async fn readyz(State(app): State<App>) -> Response {
     let why = app.handles.vitals.health().why;
-    if why.is_empty() {
-        return "ready\n".into_response();
-    }
-    let lines: String = why.iter().map(|line| format!("{line}\n")).collect();
-    (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
+    let status = if why.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let ready = why.is_empty().then(|| "ready".to_owned());
+    let fault = app.handles.keeper.write_fault();
+    let ledger = fault.map(|fault| format!("the ledger cannot be written: {fault}"));
+    let lines = why.into_iter().chain(ready).chain(ledger);
+    (status, lines.map(|line| line + "\n").collect::<String>()).into_response()
 }
 
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
@@ -66,11 +69,14 @@ struct LedgerStatus {
     revision: Revision,
     /// One at each revision.
     events: u64,
+    /// Whether the last write succeeded, and the ledger answers.
     writable: bool,
+    /// What the last write failed with.
+    last_error: Option<String>,
 }
 
-/// How long the ledger may prove nothing before it counts as out: three of its beats. A ledger that is locked or
-/// cannot be written proves nothing.
+/// How long the ledger may prove nothing before it counts as out: three of its beats. A ledger that is locked
+/// proves nothing, whether or not anybody has tried to write.
 const LEDGER_SILENCE_MAX: Duration = HEARTBEAT.saturating_mul(3);
 
 #[derive(Serialize)]
@@ -85,23 +91,29 @@ pub(crate) async fn status(State(app): State<App>, caller: Caller) -> Response {
         // What a file of the server's says is not for everybody.
         failed.why.clear();
     }
-    let head = *app.handles.keeper.head().borrow();
     Json(Status {
         ready: health.why.is_empty(),
         why: health.why,
         nodes: health.nodes,
         configuration: health.configuration,
-        ledger: LedgerStatus {
-            revision: head,
-            events: head.number(),
-            writable: u128::from(health.view_age_ms) <= LEDGER_SILENCE_MAX.as_millis(),
-        },
+        ledger: ledger_status(&app, health.view_age_ms),
         journal: journal_status(&app, health.spooled),
         view: ViewStatus { revision: app.view().revision, age_ms: health.view_age_ms },
         // Nothing fails open.
         fail_open_minutes: 0,
     })
     .into_response()
+}
+
+fn ledger_status(app: &Shared, silent_ms: u64) -> LedgerStatus {
+    let head = *app.handles.keeper.head().borrow();
+    let fault = app.handles.keeper.write_fault();
+    LedgerStatus {
+        revision: head,
+        events: head.number(),
+        writable: fault.is_none() && u128::from(silent_ms) <= LEDGER_SILENCE_MAX.as_millis(),
+        last_error: fault.map(|fault| fault.to_string()),
+    }
 }
 
 fn journal_status(app: &Shared, spooled: u64) -> JournalStatus {

@@ -2,12 +2,15 @@
 //!
 //! An id that is not known is passed over, and so is one that is known already. What has ended stays ended.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use access::credential::{CredentialId, Digest};
 use access::id::Name;
+use access::policy::Policy;
 use access::view::{Credential, Ending, Grant, Key, Session, Standing, Token};
-use access::{GrantId, KeyId, Timestamp};
+use access::{ApiName, GrantId, KeyId, RoleName, Timestamp};
+use imbl::OrdSet;
 
 use crate::event::{Change, EndKeys, Event};
 use crate::state::{REMEMBERED, Remembered, State, end_of};
@@ -20,7 +23,7 @@ impl State {
     pub fn apply(&mut self, event: &Event) {
         self.revision = self.revision.next();
         match &event.change {
-            Change::AdoptPolicy { policy } => self.policy = Arc::clone(policy),
+            Change::AdoptPolicy { policy } => self.adopt_policy(policy, event.at),
             Change::GiveGrant { .. } => self.give_grant(event),
             Change::MintToken { .. } | Change::AddKey { .. } | Change::OpenSession { .. } => {
                 self.add_credential(event);
@@ -33,6 +36,21 @@ impl State {
             Change::Revoke { .. } => self.revoke(event),
         }
         self.forget(event.at.minus(REMEMBERED));
+    }
+
+    /// A rule that is gone today comes back with another reload, for whoever holds its role still.
+    fn adopt_policy(&mut self, policy: &Arc<Policy>, at: Timestamp) {
+        let granted = self.grants.values().filter(|grant| grant.is_in_force(at)).map(|grant| &grant.role);
+        let keys = self.services().filter(|key| !key.until.has_passed(at));
+        let held: BTreeSet<&RoleName> = granted.chain(keys.flat_map(|key| &key.roles)).collect();
+        let mut ruled: OrdSet<(RoleName, ApiName)> =
+            self.ruled.iter().filter(|(role, _)| held.contains(role)).cloned().collect();
+        for (name, role) in &policy.roles {
+            let rules = role.allow.iter().chain(&role.deny);
+            ruled.extend(rules.map(|rule| (name.clone(), rule.api().clone())));
+        }
+        self.ruled = ruled;
+        self.policy = Arc::clone(policy);
     }
 
     fn give_grant(&mut self, event: &Event) {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use access::credential::{CredentialId, Digest};
-use access::policy::{Compiled, Policy};
+use access::policy::Policy;
 use access::{GrantId, Lifetime, SubjectId, SubjectKind, Timestamp};
 
 use crate::command::{Act, Actor, Command, Via};
@@ -54,6 +54,14 @@ pub enum Denied {
         /// What is wrong with it.
         why: String,
     },
+    /// It could be made and would give nothing, as the configuration is.
+    #[error("{why}")]
+    Vain {
+        /// What stands against it.
+        why: String,
+        /// What to do about it.
+        next: String,
+    },
     /// Several grants are meant; one must be named.
     #[error("you hold several grants in force, name one of them: {}", listed(grants))]
     Ambiguous {
@@ -77,18 +85,13 @@ fn listed(grants: &[GrantId]) -> String {
 
 /// Decides what a command changes at `now`.
 ///
-/// `compiled` is the compiled form of the state's policy. The events are to be appended together or not at
+/// The events are to be appended together or not at
 /// all; none means that nothing needs to change.
 ///
 /// # Errors
 /// [`Denied`] says what stands against it.
-pub fn decide(
-    state: &State,
-    compiled: &Compiled,
-    command: &Command,
-    now: Timestamp,
-) -> Result<Vec<Event>, Denied> {
-    let case = Case { state, compiled, by: &command.by, now };
+pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Vec<Event>, Denied> {
+    let case = Case { state, by: &command.by, now };
     case.refuse_strangers(&command.act)?;
     let changes = match &command.act {
         Act::AdoptPolicy(policy) => case.adopt_policy(policy)?,
@@ -107,7 +110,6 @@ pub fn decide(
 /// One command before its judge.
 pub(crate) struct Case<'a> {
     pub(crate) state: &'a State,
-    pub(crate) compiled: &'a Compiled,
     pub(crate) by: &'a Actor,
     pub(crate) now: Timestamp,
 }
@@ -136,7 +138,7 @@ impl Case<'_> {
         }
     }
 
-    fn is_user(&self, subject: &SubjectId) -> bool {
+    pub(crate) fn is_user(&self, subject: &SubjectId) -> bool {
         subject.kind() == SubjectKind::User && self.policy().users.contains_key(subject.name())
     }
 

@@ -230,6 +230,19 @@ impl Change {
         }
     }
 
+    /// Whether it ends access and gives none.
+    #[must_use]
+    pub const fn takes_away(&self) -> bool {
+        match self {
+            Self::EndKeys { .. } | Self::CloseSession { .. } | Self::Revoke { .. } => true,
+            Self::AdoptPolicy { .. }
+            | Self::GiveGrant { .. }
+            | Self::MintToken { .. }
+            | Self::AddKey { .. }
+            | Self::OpenSession { .. } => false,
+        }
+    }
+
     /// Whose access it concerns, where that is one subject.
     #[must_use]
     pub fn subject(&self) -> Option<SubjectId> {

@@ -100,6 +100,7 @@ impl Case<'_> {
             Some(id) => self.named_grant(id)?,
             None => self.only_grant()?,
         };
+        self.refuse_vain(grant, &mint.only)?;
         self.room_for_credential(CredentialId::Token(mint.id), &mint.digest)?;
         self.room_for_token(grant)?;
         let own_end = mint.lifetime.map_or(grant.until, |lifetime| Deadline::after(self.now, lifetime));

@@ -19,6 +19,7 @@ mod policy;
 mod revoke;
 mod service;
 mod session;
+mod vain;
 
 pub use command::{Act, Actor, Command, Via};
 pub use decide::{Denied, decide};

@@ -4,6 +4,7 @@
 //! revocation that finds nothing in force is recorded with empty lists; one that names nothing known is an
 //! error, because in an emergency a typo must not look like success.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use access::credential::CredentialId;
@@ -138,12 +139,13 @@ impl Case<'_> {
     }
 
     fn reach_api(&self, api: &ApiName) -> Result<Reach, Denied> {
-        if !self.policy().apis.iter().any(|known| known.name == *api) {
+        let ruled = self.state.ruled.iter().filter(|(_, of)| of == api);
+        let roles: BTreeSet<&RoleName> = ruled.map(|(role, _)| role).collect();
+        // An API or a rule that the configuration dropped may come back with the next reload.
+        if roles.is_empty() && !self.policy().apis.iter().any(|known| known.name == *api) {
             return Err(not_found("API", api));
         }
-        let roles = self.policy().roles.keys();
-        let roles: Vec<_> = roles.filter(|role| self.compiled.apis_of(role).contains(&api)).collect();
-        let about = |role: &RoleName| roles.binary_search(&role).is_ok();
+        let about = |role: &RoleName| roles.contains(role);
         let grants = self.state.grants().values().filter(|grant| about(&grant.role));
         let keys = self.state.services().filter(|key| key.roles.iter().any(about));
         Ok(Reach { grants: self.those_in_force(grants), keys: self.keys_in_force(keys), ..Reach::default() })

@@ -11,7 +11,9 @@ use access::credential::{CredentialId, Digest};
 use access::id::Name;
 use access::policy::Policy;
 use access::view::{Credential, Credentials, Grant, Grants, Key, Session, Token};
-use access::{Deadline, GrantId, KeyId, Revision, SessionId, SubjectId, Timestamp, TokenId};
+use access::{
+    ApiName, Deadline, GrantId, KeyId, Revision, RoleName, SessionId, SubjectId, Timestamp, TokenId,
+};
 use imbl::{OrdMap, OrdSet};
 
 /// How long what has ended is remembered, by the times of events: 7 days.
@@ -22,6 +24,9 @@ pub const REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
 pub struct State {
     pub(crate) revision: Revision,
     pub(crate) policy: Arc<Policy>,
+    /// Which roles have had rules about which APIs: those of the policy in force, and what earlier ones said of
+    /// roles that were held when another took their place.
+    pub(crate) ruled: OrdSet<(RoleName, ApiName)>,
     pub(crate) grants: Grants,
     pub(crate) credentials: Credentials,
     /// INVARIANT: as many as `credentials`, each the digest under which its id is found there.

@@ -3,7 +3,8 @@
 //! One thread owns the ledger. It decides each command against the newest state, appends the events,
 //! applies them, publishes the view, and only then answers: what is acknowledged is durable and in force.
 //! A ledger that fails or is locked refuses commands, proves nothing and is tried again; while it is out,
-//! whoever judges requests by the published view sees it grow old, and stops.
+//! whoever judges requests by the published view sees it grow old, and stops. On a full disk what takes
+//! access away goes into room kept for it, and everything else is refused.
 //! Not here: the thread's own work (see `writer`).
 
 use std::io;
@@ -52,6 +53,7 @@ pub struct Keeper {
     given: Arc<AtomicU64>,
     current: watch::Receiver<Current>,
     head: watch::Receiver<Revision>,
+    write_fault: watch::Receiver<Option<StoreFault>>,
 }
 
 /// The newest state, and the view of it.
@@ -137,6 +139,7 @@ impl Keeper {
     ) -> Result<Self, StartError> {
         let writer = Writer::load(Box::new(ledger), clock, publish)?;
         let (current, head) = writer.watches();
+        let write_fault = writer.watch_writes();
         let (orders, taken) = sync_channel(QUEUE_MAX);
         let given = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&given);
@@ -144,7 +147,7 @@ impl Keeper {
             .name("ledger".into())
             .spawn(move || writer.run(&taken, &counter))
             .map_err(StartError::Thread)?;
-        Ok(Self { orders, given, current, head })
+        Ok(Self { orders, given, current, head, write_fault })
     }
 
     /// Carries out a command, within about [`ANSWER_WAIT_MAX`].
@@ -205,6 +208,14 @@ impl Keeper {
     #[must_use]
     pub fn head(&self) -> watch::Receiver<Revision> {
         self.head.clone()
+    }
+
+    /// What the last write failed with; none once one succeeded, which is tried at each heartbeat.
+    ///
+    /// A ledger that takes a revocation only into the room kept for it is full, and says so here.
+    #[must_use]
+    pub fn write_fault(&self) -> Option<StoreFault> {
+        self.write_fault.borrow().clone()
     }
 
     fn give(&self, task: Task) -> Result<(), NotGiven> {

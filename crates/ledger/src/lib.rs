@@ -12,6 +12,7 @@ pub mod keeper;
 pub mod memory;
 pub mod sqlite;
 
+mod reserve;
 mod writer;
 
 use std::error::Error;
@@ -24,6 +25,7 @@ use control::Event;
 pub use chain::{Broken, Hash};
 pub use keeper::{ExecuteError, Executed, FetchError, Keeper, Publish, StartError};
 pub use memory::Memory;
+pub use reserve::RESERVE_BYTES;
 pub use sqlite::{OpenError, Sqlite};
 
 /// An ordered list of control events.
@@ -38,8 +40,8 @@ pub trait Ledger: Send + 'static {
     /// returns, they are durable.
     ///
     /// # Errors
-    /// [`AppendError::Conflict`] if the ledger is not at `expected`. After [`AppendError::Store`] the events
-    /// may have been added or not: only reading tells.
+    /// [`AppendError::Conflict`] if the ledger is not at `expected`. [`AppendError::Full`] if there is no room.
+    /// After [`AppendError::Store`] the events may have been added or not: only reading tells.
     fn append(&mut self, expected: Revision, events: &[Event]) -> Result<Revision, AppendError>;
 
     /// The events after `since`, in order, at most `most` of them; none if `since` is the head or beyond it.
@@ -55,6 +57,27 @@ pub trait Ledger: Send + 'static {
     /// # Errors
     /// [`ReadError::Store`] if the ledger cannot be reached, or another writer holds it for too long.
     fn prove(&mut self) -> Result<Revision, ReadError>;
+
+    /// Writes durably, and adds nothing: whether a write would succeed now.
+    ///
+    /// # Errors
+    /// What a write would fail with.
+    fn try_write(&mut self) -> Result<(), StoreFault>;
+
+    /// Gives up the room that [`Ledger::keep_room`] took. Whether there is more room now than before.
+    ///
+    /// An engine whose disk is another machine's keeps none.
+    fn give_up_room(&mut self) -> bool {
+        false
+    }
+
+    /// Takes room aside, if it is not there yet, for what must be written when there is no other.
+    ///
+    /// # Errors
+    /// What stands in the way of all of it. As much as can be is taken even so.
+    fn keep_room(&mut self) -> Result<(), StoreFault> {
+        Ok(())
+    }
 }
 
 /// An event in its place.
@@ -79,6 +102,9 @@ pub enum AppendError {
         /// Where it is.
         found: Revision,
     },
+    /// There is no room, and nothing was added.
+    #[error("there is no room for the ledger")]
+    Full(#[source] StoreFault),
     /// The store failed.
     #[error("cannot write the ledger")]
     Store(#[source] StoreFault),

@@ -2,7 +2,7 @@
 //!
 //! Write-ahead log with `synchronous=FULL`: what was appended survives a power cut. The file is readable by
 //! its owner only. Other processes may read it and even write to it: each append takes the write lock and
-//! compares the revision first.
+//! compares the revision first. Beside it lies a reserve of room (see `reserve`).
 //! Not here: any other table. Only this file holds SQL.
 
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -14,10 +14,11 @@ use std::time::Duration;
 use access::Revision;
 use control::Event;
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior,
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, ffi,
 };
 
 use crate::chain::{Broken, Hash, Link};
+use crate::reserve::Reserve;
 use crate::{AppendError, Ledger, ReadError, Recorded, StoreFault, codec};
 
 /// How long another writer is waited for. Twice this, a heartbeat and an append, stays under the 1.5 s
@@ -41,6 +42,7 @@ pub struct Sqlite {
     connection: Connection,
     path: PathBuf,
     identity: Identity,
+    reserve: Reserve,
 }
 
 /// Why a file cannot be used as a ledger.
@@ -96,6 +98,17 @@ fn fault(cause: rusqlite::Error) -> StoreFault {
     })
 }
 
+/// Whether room is what it lacks. A quota that is used up is a write that failed, to SQLite.
+fn lacks_room(cause: &rusqlite::Error) -> bool {
+    let extended = cause.sqlite_error().map(|error| error.extended_code);
+    cause.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        || matches!(extended, Some(ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE))
+}
+
+fn not_appended(cause: rusqlite::Error) -> AppendError {
+    if lacks_room(&cause) { AppendError::Full(fault(cause)) } else { AppendError::Store(fault(cause)) }
+}
+
 /// Which file it is, whatever its path says later: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity(u64, u64);
@@ -109,13 +122,19 @@ impl Sqlite {
         let file = |cause| OpenError::File { path: path.to_owned(), cause };
         let store = |cause: rusqlite::Error| OpenError::Store { path: path.to_owned(), cause: fault(cause) };
         make_private(path).map_err(file)?;
-        let mut connection = connect(path).map_err(store)?;
-        let found = lay_out(&mut connection).map_err(store)?;
+        let reserve = Reserve::beside(path);
+        let opened = match open_laid_out(path) {
+            // A write-ahead log and its index take room too.
+            Err(cause) if lacks_room(&cause) && reserve.give_up().unwrap_or(false) => open_laid_out(path),
+            opened => opened,
+        };
+        let (connection, found) = opened.map_err(store)?;
         if found != LAYOUT {
             let path = path.to_owned();
             return Err(OpenError::Layout { path, found });
         }
-        Ok(Self { connection, path: path.to_owned(), identity: identify(path).map_err(file)? })
+        let identity = identify(path).map_err(file)?;
+        Ok(Self { connection, path: path.to_owned(), identity, reserve })
     }
 
     /// A file that was moved away or replaced would take writes that nobody finds again.
@@ -130,7 +149,11 @@ impl Sqlite {
     /// A transaction that holds the write lock.
     fn lock(&mut self) -> Result<Transaction<'_>, StoreFault> {
         self.refuse_stranger()?;
-        self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)
+        self.begin().map_err(fault)
+    }
+
+    fn begin(&mut self) -> rusqlite::Result<Transaction<'_>> {
+        self.connection.transaction_with_behavior(TransactionBehavior::Immediate)
     }
 
     /// Events from `since` on, itself included, with their payloads.
@@ -146,15 +169,15 @@ impl Ledger for Sqlite {
     fn append(&mut self, expected: Revision, events: &[Event]) -> Result<Revision, AppendError> {
         let payloads = events.iter().map(codec::encode).collect::<Result<Vec<_>, _>>();
         let payloads = payloads.map_err(AppendError::Store)?;
-        let transaction = self.lock().map_err(AppendError::Store)?;
-        let failed = |cause| AppendError::Store(fault(cause));
-        let head = head(&transaction).map_err(failed)?;
+        self.refuse_stranger().map_err(AppendError::Store)?;
+        let transaction = self.begin().map_err(not_appended)?;
+        let head = head(&transaction).map_err(not_appended)?;
         if head.revision != expected {
             let found = head.revision;
             return Err(AppendError::Conflict { expected, found });
         }
-        let link = insert(&transaction, head, &payloads).map_err(failed)?;
-        transaction.commit().map_err(failed)?;
+        let link = insert(&transaction, head, &payloads).map_err(not_appended)?;
+        transaction.commit().map_err(not_appended)?;
         Ok(link.revision)
     }
 
@@ -183,6 +206,23 @@ impl Ledger for Sqlite {
         let head = head(&transaction).map_err(failed)?;
         transaction.rollback().map_err(failed)?;
         Ok(head.revision)
+    }
+
+    fn try_write(&mut self) -> Result<(), StoreFault> {
+        let transaction = self.lock()?;
+        transaction.pragma_update(None, "user_version", LAYOUT).map_err(fault)?;
+        transaction.commit().map_err(fault)
+    }
+
+    fn give_up_room(&mut self) -> bool {
+        self.reserve.give_up().unwrap_or_else(|why| {
+            tracing::error!(%why, "the room kept for revocations cannot be given up");
+            false
+        })
+    }
+
+    fn keep_room(&mut self) -> Result<(), StoreFault> {
+        self.reserve.keep().map_err(StoreFault::new)
     }
 }
 
@@ -220,6 +260,13 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "trusted_schema", false)?;
     Ok(connection)
+}
+
+/// A connection, and the layout of its file.
+fn open_laid_out(path: &Path) -> rusqlite::Result<(Connection, i64)> {
+    let mut connection = connect(path)?;
+    let found = lay_out(&mut connection)?;
+    Ok((connection, found))
 }
 
 /// Lays out an empty file, and returns the layout that the file has then.
@@ -266,4 +313,32 @@ fn insert(transaction: &Transaction<'_>, head: Link, payloads: &[Vec<u8>]) -> ru
         statement.execute((number(next.revision), payload, next.hash.as_bytes()))?;
         Ok(next)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use access::{SessionId, Timestamp};
+    use control::Change;
+
+    use super::*;
+
+    fn events(count: usize) -> Vec<Event> {
+        let subject: access::SubjectId = "user:alice".parse().unwrap();
+        let session = SessionId::new(Timestamp::EPOCH, [0; 10]);
+        let change = Change::CloseSession { session, subject: subject.clone() };
+        vec![Event { at: Timestamp::EPOCH, by: subject, change }; count]
+    }
+
+    #[test]
+    fn what_finds_no_room_is_full_and_adds_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Sqlite::open(&directory.path().join("ledger.sqlite")).unwrap();
+        let limit = "PRAGMA max_page_count = 1";
+        let limit = ledger.connection.query_row(limit, (), |row| row.get::<_, i64>(0)).unwrap();
+        let appended = ledger.append(Revision::ZERO, &events(1_000));
+        let Err(AppendError::Full(fault)) = appended else { panic!("{limit} pages: {appended:?}") };
+        assert_eq!(fault.to_string(), "the disk is full");
+        ledger.append(Revision::ZERO, &events(1)).unwrap();
+        assert_eq!(ledger.prove().unwrap(), Revision::from_number(1));
+    }
 }

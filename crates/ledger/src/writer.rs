@@ -48,6 +48,9 @@ pub(crate) struct Writer {
     reach: Reach,
     beat_due: Timestamp,
     failed: Option<Failed>,
+    /// What the last write failed with.
+    write_fault: watch::Sender<Option<StoreFault>>,
+    room: Room,
 }
 
 /// Whether the ledger answered last time: a change is logged once.
@@ -55,6 +58,13 @@ pub(crate) struct Writer {
 enum Reach {
     Proven,
     Lost,
+}
+
+/// Whether all the room for revocations is kept: a change is logged once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Kept,
+    Lacking,
 }
 
 /// A failure, and the orders that were waiting when it happened: each has waited once already.
@@ -85,6 +95,8 @@ impl Writer {
             head: watch::Sender::new(Revision::ZERO),
             reach: Reach::Proven,
             failed: None,
+            write_fault: watch::Sender::new(None),
+            room: Room::Kept,
         };
         writer.catch_up()?;
         writer.show();
@@ -94,6 +106,10 @@ impl Writer {
 
     pub(crate) fn watches(&self) -> (watch::Receiver<Current>, watch::Receiver<Revision>) {
         (self.current.subscribe(), self.head.subscribe())
+    }
+
+    pub(crate) fn watch_writes(&self) -> watch::Receiver<Option<StoreFault>> {
+        self.write_fault.subscribe()
     }
 
     /// Works until it is stopped or nobody can give orders any more. `given` counts the orders.
@@ -122,6 +138,8 @@ impl Writer {
             Task::Execute(command, answer) => {
                 let done = self.execute_unless_failed(order.number, &command, given);
                 let _ = answer.send(done);
+                // After the answer: who takes access away does not wait for the next one's room.
+                self.keep_room();
             }
             Task::Read(since, most, answer) => {
                 let _ = answer.send(self.ledger.read(since, most));
@@ -144,6 +162,7 @@ impl Writer {
         let done = self.execute(command);
         if let Err(ExecuteError::Unavailable(fault)) = &done {
             let (given, fault) = (given.load(Ordering::Relaxed), fault.clone());
+            self.write_fault.send_replace(Some(fault.clone()));
             self.failed = Some(Failed { given, fault });
         }
         done
@@ -152,11 +171,11 @@ impl Writer {
     fn execute(&mut self, command: &Command) -> Result<Executed, ExecuteError> {
         for _ in 0..DECIDE_TRIES_MAX {
             let now = self.clock.now();
-            let events = decide(&self.state, &self.compiled, command, now)?;
+            let events = decide(&self.state, command, now)?;
             if events.is_empty() {
                 return Ok(self.executed(events));
             }
-            match self.ledger.append(self.state.revision(), &events) {
+            match self.append(&events) {
                 Ok(_) => {
                     self.take_in(&events);
                     self.show();
@@ -164,11 +183,45 @@ impl Writer {
                     return Ok(self.executed(events));
                 }
                 Err(AppendError::Conflict { found, .. }) => self.follow_others(found)?,
-                Err(AppendError::Store(fault)) => return Err(ExecuteError::Unavailable(fault)),
+                Err(AppendError::Full(fault) | AppendError::Store(fault)) => {
+                    return Err(ExecuteError::Unavailable(fault));
+                }
             }
         }
         let why = "other writers came first every time";
         Err(ExecuteError::Unavailable(StoreFault::new(why)))
+    }
+
+    /// What takes access away may use the room kept for it; the ledger counts as full even so.
+    fn append(&mut self, events: &[Event]) -> Result<Revision, AppendError> {
+        let expected = self.state.revision();
+        let fault = match self.ledger.append(expected, events) {
+            Err(AppendError::Full(fault)) => fault,
+            Ok(head) => {
+                self.write_fault.send_replace(None);
+                return Ok(head);
+            }
+            failed => return failed,
+        };
+        self.write_fault.send_replace(Some(fault.clone()));
+        let takes_away = events.iter().all(|event| event.change.takes_away());
+        if !takes_away || !self.ledger.give_up_room() {
+            return Err(AppendError::Full(fault));
+        }
+        tracing::warn!(%fault, "access is taken away in the room kept for it");
+        self.ledger.append(expected, events)
+    }
+
+    fn keep_room(&mut self) {
+        let room = match self.ledger.keep_room() {
+            Ok(()) => Room::Kept,
+            Err(why) if self.room == Room::Kept => {
+                tracing::error!(%why, "not all the room for revocations on a full disk can be kept");
+                Room::Lacking
+            }
+            Err(_) => Room::Lacking,
+        };
+        self.room = room;
     }
 
     fn executed(&self, events: Vec<Event>) -> Executed {
@@ -258,7 +311,18 @@ impl Writer {
             Ok(()) => self.prove(at),
             Err(why) => self.lose(&why),
         }
+        self.try_again();
+        self.keep_room();
         self.beat_due = self.clock.now().plus(HEARTBEAT);
+    }
+
+    /// After a write that failed: whether one would succeed now.
+    fn try_again(&mut self) {
+        let failed = self.write_fault.borrow().is_some();
+        if failed && self.reach == Reach::Proven && self.ledger.try_write().is_ok() {
+            self.write_fault.send_replace(None);
+            tracing::info!("the ledger can be written again");
+        }
     }
 
     fn prove(&mut self, at: Timestamp) {

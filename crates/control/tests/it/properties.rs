@@ -63,10 +63,10 @@ proptest! {
                 run.perform(deed);
                 continue;
             };
-            let World { state, compiled, .. } = &run.world;
+            let World { state, .. } = &run.world;
             let before = state.clone();
-            let first = decide(state, compiled, &command, run.now);
-            prop_assert_eq!(&first, &decide(state, compiled, &command, run.now));
+            let first = decide(state, &command, run.now);
+            prop_assert_eq!(&first, &decide(state, &command, run.now));
             prop_assert_eq!(&before, state);
             run.perform(deed);
         }

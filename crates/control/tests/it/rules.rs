@@ -320,3 +320,115 @@ fn a_narrowing_recorded_by_another_build_still_narrows() {
     assert!(!only[0].matches(access::operation::Method::Get, "/v1"));
     assert!(serde_json::to_string(&event).unwrap().contains(r#""only":["FETCH /v1"]"#));
 }
+
+/// An API with a contract, and one without.
+const CONTRACTED: &str = r#"{
+    "apis": [
+        {"name": "orders", "route": {"prefix": "orders"}, "operations": [
+            {"name": "getOrder", "method": "GET", "template": "/v1/orders/{id}", "tags": ["orders"]},
+            {"name": "refund", "method": "POST", "template": "/v1/orders/{id}/refund"}
+        ], "unlisted": "refuse", "request_body_bytes_max": 1024},
+        {"name": "stock", "route": {"prefix": "stock"}, "operations": null, "unlisted": "allow", "request_body_bytes_max": 1024}
+    ],
+    "roles": {ROLES},
+    "users": {USERS},
+    "administrators": ["user:bob"],
+    "auditors": []
+}"#;
+
+fn contracted(roles: &str, users: &str) -> Policy {
+    serde_json::from_str(&CONTRACTED.replace("ROLES", roles).replace("USERS", users)).unwrap()
+}
+
+const EVERYBODY: &str = r#""alice": [], "bob": []"#;
+
+/// What minting from a grant of `orders-viewer`, narrowed to this, is answered.
+fn minted(rule: &str, only: &str) -> Result<Vec<Event>, Denied> {
+    let mut world = World::new();
+    let given = grant(&mut world, "on call");
+    world.execute(actor("bob"), given, DAY).unwrap();
+    let roles = format!(r#""orders-viewer": {{"allow": ["{rule}"]}}"#);
+    world.adopt(contracted(&roles, EVERYBODY), DAY);
+    let minting = token(&mut world, only.split(" or ").map(|line| line.parse().unwrap()).collect());
+    world.execute(actor("alice"), minting, DAY)
+}
+
+#[test]
+fn a_token_narrowed_to_what_its_role_never_allows_is_not_minted() {
+    for (rule, only, passes) in [
+        ("orders:read", "GET /v1/orders/7", true),
+        ("orders:read", "HEAD /v1/orders/7", true),
+        ("orders:read", "GET /**", true),
+        ("orders:read", "POST /v1/orders/7/refund or GET /v1/orders/7", true),
+        ("orders:read", "GET /orders/v1/orders/7", false),
+        ("orders:read", "POST /v1/orders/7/refund", false),
+        ("orders:read", "GET /v1/orders/7/refund", false),
+        ("orders:refund", "POST /v1/orders/{id}/refund", true),
+        ("orders:refund", "GET /v1/orders/{id}", false),
+        ("orders:tag:orders", "GET /v1/orders/*", true),
+        ("orders:tag:orders", "POST /**", false),
+        ("orders:GET,POST /v2/**", "POST /v2/x", true),
+        ("orders:GET,POST /v2/**", "PUT /v2/x", false),
+        ("stock:write", "DELETE /anything", true),
+        ("stock:write", "GET /anything", false),
+    ] {
+        match minted(rule, only) {
+            Ok(_) => assert!(passes, "{rule}, {only}"),
+            Err(Denied::Vain { why, next }) if !passes => {
+                assert_eq!(why, "the role `orders-viewer` allows nothing of what the token is narrowed to");
+                assert!(next.starts_with("`daypass roles` shows what it allows"), "{next}");
+            }
+            other => panic!("{rule}, {only}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn no_token_is_minted_from_a_grant_whose_role_or_holder_the_configuration_dropped() {
+    let viewer = r#""orders-viewer": {"allow": ["orders:read"]}"#;
+    for (roles, users, expected) in [
+        (viewer, EVERYBODY, None),
+        ("", EVERYBODY, Some("the role `orders-viewer` of the grant `GRANT` is not in the configuration")),
+        (
+            viewer,
+            r#""bob": []"#,
+            Some("the configuration does not name `user:alice`, who holds the grant `GRANT`"),
+        ),
+    ] {
+        let mut world = World::new();
+        let given = grant(&mut world, "on call");
+        world.execute(actor("bob"), given, DAY).unwrap();
+        let held = *world.state.grants().keys().next().unwrap();
+        world.adopt(contracted(roles, users), DAY);
+        let mut minting = token(&mut world, Vec::new());
+        if let Act::MintToken(mint) = &mut minting {
+            mint.grant = Some(held);
+        }
+        let denied = world.execute(actor("local:root"), minting, DAY).err().map(|denied| denied.to_string());
+        assert_eq!(denied, expected.map(|why| why.replace("GRANT", &held.to_string())));
+    }
+}
+
+#[test]
+fn revoking_an_api_reaches_whoever_gets_it_back_with_the_next_reload() {
+    let without = [
+        ("a role", contracted(r#""other": {"allow": ["stock:read"]}"#, EVERYBODY)),
+        ("a rule", contracted(r#""orders-viewer": {"allow": ["stock:read"]}"#, EVERYBODY)),
+        ("the API", {
+            let mut policy = contracted("", EVERYBODY);
+            policy.apis.retain(|api| api.name.to_string() != "orders");
+            policy
+        }),
+    ];
+    for (gone, policy) in without {
+        let mut world = World::new();
+        let given = grant(&mut world, "on call");
+        world.execute(actor("bob"), given, DAY).unwrap();
+        world.adopt(policy.clone(), DAY);
+        world.adopt(policy, DAY);
+        let api = RevokeScope::Api("orders".parse().unwrap());
+        let revoked = world.execute(actor("bob"), Act::Revoke { scope: api, reason: "leak".into() }, DAY);
+        assert!(revoked.is_ok(), "{gone}: {revoked:?}");
+        assert!(world.state.grants().values().all(|grant| !grant.is_in_force(DAY)), "{gone}");
+    }
+}

@@ -62,7 +62,7 @@ impl World {
 
     /// Decides a command and takes its events in.
     pub(crate) fn execute(&mut self, by: Actor, act: Act, now: Timestamp) -> Result<Vec<Event>, Denied> {
-        let events = decide(&self.state, &self.compiled, &Command { by, act }, now)?;
+        let events = decide(&self.state, &Command { by, act }, now)?;
         for event in &events {
             self.state.apply(event);
         }

@@ -36,6 +36,31 @@ async fn a_locked_ledger_refuses_commands_then_requests_and_recovers_by_itself()
 }
 
 #[tokio::test]
+async fn a_failed_write_is_told_at_once_and_until_one_succeeds() {
+    let world = World::start().await;
+    let told = async || {
+        let status = world.admin(Ask::get("/api/v1/status")).await.json();
+        assert_eq!(status["ready"], true, "requests pass all the while: {status}");
+        let ready = world.admin(Ask::get("/readyz")).await;
+        (status["ledger"].clone(), ready.status, String::from_utf8(ready.body).unwrap())
+    };
+    let (ledger, status, ready) = told().await;
+    assert_eq!((&ledger["writable"], &ledger["last_error"]), (&true.into(), &serde_json::Value::Null));
+    assert_eq!((status, ready.as_str()), (200, "ready\n"));
+    let other = world.lock_ledger();
+    assert_eq!(world.try_grant("bob", "plain-all", "1h").await.status, 503);
+    let (ledger, status, ready) = told().await;
+    let locked = "the ledger is locked by another process";
+    assert_eq!((&ledger["writable"], &ledger["last_error"]), (&false.into(), &locked.into()));
+    assert_eq!(status, 200);
+    assert_eq!(ready, format!("ready\nthe ledger cannot be written: {locked}\n"));
+    drop(other);
+    eventually("it is said to be writable", async || (told().await.0["writable"] == true).then_some(()))
+        .await;
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_stale_view_refuses_new_requests_and_keeps_open_streams() {
     let world = World::start().await;
     let token = world.fresh_token("alice", "plain-all").await;

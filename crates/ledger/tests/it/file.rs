@@ -2,10 +2,10 @@
 
 use std::error::Error as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use ledger::{AppendError, Broken, Ledger, OpenError, ReadError, Sqlite, StartError};
+use ledger::{AppendError, Broken, Ledger, OpenError, RESERVE_BYTES, ReadError, Sqlite, StartError};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -146,4 +146,32 @@ fn what_is_no_ledger_is_refused() {
     drop(filled(&path));
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
     assert!(matches!(Sqlite::open(&path), Err(OpenError::Layout { found: 2, .. })));
+}
+
+#[test]
+fn room_is_really_kept_beside_the_file_and_given_up_and_kept_again() {
+    let (directory, path) = place();
+    let mut ledger = filled(&path);
+    let reserve = directory.path().join("ledger.reserve");
+    ledger.keep_room().unwrap();
+    let kept = || fs::metadata(&reserve).unwrap();
+    assert_eq!((kept().len(), kept().permissions().mode() & 0o777), (RESERVE_BYTES, 0o600));
+    assert!(kept().blocks() * 512 >= RESERVE_BYTES, "a file with holes keeps no room");
+    assert!(ledger.give_up_room());
+    assert_eq!(kept().blocks(), 0);
+    assert!(!ledger.give_up_room(), "there is nothing left to give up");
+    fs::write(&reserve, "what fitted of it").unwrap();
+    ledger.keep_room().unwrap();
+    assert_eq!(kept().len(), RESERVE_BYTES);
+}
+
+#[test]
+fn a_write_that_adds_nothing_leaves_the_ledger_as_it_was() {
+    let (_directory, path) = place();
+    let mut ledger = filled(&path);
+    ledger.try_write().unwrap();
+    assert_eq!(ledger.prove().unwrap(), at(5));
+    drop(ledger);
+    let mut ledger = Sqlite::open(&path).unwrap();
+    assert_eq!(ledger.read(at(0), 10).unwrap().len(), 5);
 }

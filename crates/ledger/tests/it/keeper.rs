@@ -7,7 +7,9 @@ use access::operation::Method;
 use access::policy::{Asked, Ruling};
 use access::{Revision, Timestamp};
 use control::{Act, Actor, Change, Command, Denied, RevokeScope, State, Via};
-use ledger::{AppendError, ExecuteError, FetchError, Keeper, Ledger, Memory, ReadError, Recorded, Sqlite};
+use ledger::{
+    AppendError, ExecuteError, FetchError, Keeper, Ledger, Memory, ReadError, Recorded, Sqlite, StoreFault,
+};
 
 use crate::world::{
     Audience, DAY, Stopped, adopt, at, bob, grant, house, policy, revoke_all, senseless_policy, service,
@@ -88,6 +90,10 @@ impl Ledger for Outrun {
 
     fn prove(&mut self) -> Result<Revision, ReadError> {
         self.ledger.prove()
+    }
+
+    fn try_write(&mut self) -> Result<(), StoreFault> {
+        self.ledger.try_write()
     }
 }
 

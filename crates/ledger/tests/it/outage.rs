@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use access::Revision;
-use control::Event;
+use access::credential::Digest;
+use control::command::RotateService;
+use control::{Act, Event};
 use ledger::{
     AppendError, ExecuteError, FetchError, Ledger, Memory, ReadError, Recorded, Sqlite, StoreFault,
 };
 use rusqlite::Connection;
 use tokio::time::Instant;
 
-use crate::world::{DAY, at, grant, house, revoke_all, start};
+use crate::world::{DAY, Told, at, bob, grant, house, revoke_all, service, start};
 
 /// The bound of an answer, 1.5 s, and a second for a machine that has other things to do.
 const SOON: Duration = Duration::from_millis(2_500);
@@ -90,12 +92,20 @@ struct Moody {
     mood: Arc<Mutex<Mood>>,
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Aside {
+    Kept,
+    Used,
+}
+
 enum Mood {
     Well,
     /// Appends, and says that it could not.
     FailAfterwards,
     /// Says so with each append, and appends nothing.
     Fail,
+    /// Has no room for anything, and keeps room aside or does not.
+    Full(Aside),
     /// Has forgotten everything.
     GoBack,
     /// Appends only once something is sent.
@@ -121,6 +131,7 @@ impl Ledger for Moody {
     fn append(&mut self, expected: Revision, events: &[Event]) -> Result<Revision, AppendError> {
         match &*self.mood.lock().unwrap() {
             Mood::Fail => return Err(AppendError::Store(fault())),
+            Mood::Full(Aside::Kept) => return Err(AppendError::Full(fault())),
             Mood::FailAfterwards => {
                 self.ledger.append(expected, events)?;
                 return Err(AppendError::Store(fault()));
@@ -129,7 +140,7 @@ impl Ledger for Moody {
             Mood::Hang(released) => {
                 let _ = released.recv();
             }
-            Mood::Well => {}
+            Mood::Well | Mood::Full(Aside::Used) => {}
         }
         self.ledger.append(expected, events)
     }
@@ -145,6 +156,87 @@ impl Ledger for Moody {
             _ => self.ledger.prove(),
         }
     }
+
+    fn try_write(&mut self) -> Result<(), StoreFault> {
+        match &*self.mood.lock().unwrap() {
+            Mood::Well => Ok(()),
+            _ => Err(fault()),
+        }
+    }
+
+    fn give_up_room(&mut self) -> bool {
+        let mood = &mut *self.mood.lock().unwrap();
+        let kept = matches!(mood, Mood::Full(Aside::Kept));
+        if kept {
+            *mood = Mood::Full(Aside::Used);
+        }
+        kept
+    }
+
+    fn keep_room(&mut self) -> Result<(), StoreFault> {
+        if let Mood::Full(aside) = &mut *self.mood.lock().unwrap() {
+            *aside = Aside::Kept;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_full_ledger_takes_revocations_into_the_room_kept_for_them_and_nothing_else() {
+    let ledger = Moody::new();
+    let house = house(ledger.clone()).await;
+    house.keeper.execute(service("ci", 1)).await.unwrap();
+    house.keeper.execute(grant(1)).await.unwrap();
+    ledger.be(Mood::Full(Aside::Kept));
+    assert!(is_unavailable(&house.keeper.execute(grant(2)).await));
+    let rotated = RotateService {
+        id: access::KeyId::new(DAY, [9; 10]),
+        digest: Digest::of(b"9"),
+        name: "ci".parse().unwrap(),
+        lifetime: None,
+    };
+    assert!(
+        is_unavailable(&house.keeper.execute(bob(Act::RotateService(rotated))).await),
+        "a key that is new"
+    );
+    let removed = bob(Act::RemoveService { name: "ci".parse().unwrap() });
+    for (number, command) in (4..).zip([revoke_all(), removed, revoke_all(), revoke_all()]) {
+        assert_eq!(house.keeper.execute(command).await.unwrap().revision, at(number));
+        assert!(is_unavailable(&house.keeper.execute(grant(2)).await));
+    }
+    let state = house.keeper.state();
+    assert!(state.grants().values().all(|grant| !grant.is_in_force(DAY)));
+}
+
+#[tokio::test]
+async fn what_a_write_failed_with_is_told_until_one_succeeds() {
+    let ledger = Moody::new();
+    let house = house(ledger.clone()).await;
+    let told = || house.keeper.write_fault().map(|fault| fault.to_string());
+    assert_eq!(told(), None);
+    ledger.be(Mood::Full(Aside::Kept));
+    assert!(is_unavailable(&house.keeper.execute(grant(1)).await));
+    assert_eq!(told().as_deref(), Some("disk on fire"));
+    house.keeper.execute(revoke_all()).await.unwrap();
+    assert_eq!(told().as_deref(), Some("disk on fire"), "a revocation in the room kept for it");
+    ledger.be(Mood::Well);
+    house.keeper.execute(grant(1)).await.unwrap();
+    assert_eq!(told(), None);
+}
+
+#[tokio::test]
+async fn a_ledger_that_can_be_written_again_says_so_without_a_command() {
+    let ledger = Moody::new();
+    let house = house(ledger.clone()).await;
+    ledger.be(Mood::Fail);
+    assert!(is_unavailable(&house.keeper.execute(grant(1)).await));
+    ledger.be(Mood::Well);
+    let proven = |count| move |told: &Told| told.proven.len() >= count;
+    let before = house.audience.told().proven.len();
+    // The beat after the one that is told of has ended what that one began.
+    house.audience.wait_for(proven(before + 2));
+    assert!(house.keeper.write_fault().is_none());
+    assert_eq!(house.keeper.state().revision(), at(1), "nothing was added");
 }
 
 #[tokio::test]

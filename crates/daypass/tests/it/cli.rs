@@ -490,16 +490,3 @@ fn half_of_another_server_is_never_the_one_on_this_machine() {
     "#]]
     .assert_eq(&told);
 }
-
-#[test]
-fn completions_and_manual_pages_cover_every_verb() {
-    let directory = TempDir::new().unwrap();
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let output = daypass(directory.path(), &["completions", shell]);
-        assert!(String::from_utf8(output.stdout).unwrap().contains("revoke"), "{shell}");
-    }
-    assert!(daypass(directory.path(), &["man", "."]).status.success());
-    let pages = fs::read_dir(directory.path()).unwrap().count();
-    assert!(pages > 25, "{pages} pages");
-    assert_eq!(daypass(directory.path(), &["man", "missing"]).status.code(), Some(1));
-}

@@ -1,8 +1,12 @@
-//! What `--help` says, for every verb.
+//! What `--help`, completions and manual pages say, for every verb.
 
+use std::fs;
 use std::process::Command;
 
 use expect_test::expect_file;
+use tempfile::TempDir;
+
+use crate::cli::daypass;
 
 /// Every command, each with the words that lead to it.
 fn commands(command: &clap::Command, words: &[String], found: &mut Vec<Vec<String>>) {
@@ -16,7 +20,7 @@ fn commands(command: &clap::Command, words: &[String], found: &mut Vec<Vec<Strin
 #[test]
 fn every_verb_explains_itself_and_ends_with_examples() {
     let mut found = Vec::new();
-    commands(&daypass::cli::command(), &[], &mut found);
+    commands(&::daypass::cli::command(), &[], &mut found);
     assert!(found.len() > 25, "{} commands", found.len());
     for words in found {
         let output = Command::new(env!("CARGO_BIN_EXE_daypass"))
@@ -35,4 +39,17 @@ fn every_verb_explains_itself_and_ends_with_examples() {
         let file = format!("./help/{name}.txt");
         expect_file![file].assert_eq(&text);
     }
+}
+
+#[test]
+fn completions_and_manual_pages_cover_every_verb() {
+    let directory = TempDir::new().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = daypass(directory.path(), &["completions", shell]);
+        assert!(String::from_utf8(output.stdout).unwrap().contains("revoke"), "{shell}");
+    }
+    assert!(daypass(directory.path(), &["man", "."]).status.success());
+    let pages = fs::read_dir(directory.path()).unwrap().count();
+    assert!(pages > 25, "{pages} pages");
+    assert_eq!(daypass(directory.path(), &["man", "missing"]).status.code(), Some(1));
 }

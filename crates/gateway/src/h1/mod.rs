@@ -4,6 +4,7 @@
 //! its connection. What goes on is rebuilt from parsed parts, never the bytes that came.
 //! Not here: HTTP/2 (see `h2`), what a request may do (see `pipeline`).
 
+pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod framing;
 pub(crate) mod head;

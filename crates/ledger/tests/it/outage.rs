@@ -298,7 +298,12 @@ async fn a_hung_ledger_is_given_up_waiting_for_and_its_queue_is_bounded() {
     let busy = busy.count();
     assert!((1..=2).contains(&busy), "{busy} busy");
     assert_eq!(answers.iter().filter(|answer| is_unavailable(answer)).count(), queue + 2 - busy);
-    assert!(matches!(house.keeper.read(at(0), 1).await, Err(FetchError::Busy)));
+    // The keeper may have taken its first order after all were given: that left room for one more.
+    let reads = all((0..2).map(|_| {
+        let keeper = keeper.clone();
+        async move { keeper.read(at(0), 1).await }
+    }));
+    assert!(reads.await.iter().any(|read| matches!(read, Err(FetchError::Busy))));
     drop(release);
     ledger.be(Mood::Well);
     house.keeper.stop().await;

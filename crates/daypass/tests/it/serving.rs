@@ -114,6 +114,18 @@ fn a_demo_that_is_interrupted_leaves_nothing_behind() {
     }
 }
 
+#[test]
+fn every_step_of_the_tour_is_answered_as_it_says() {
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daypass"));
+    command.args(["demo", "--tour"]).env("TMPDIR", directory.path()).env("NO_COLOR", "1");
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{complained}");
+    assert!(said.contains("20 steps, each answered as expected"), "{said}");
+}
+
 /// A node on a directory, from a file as `serve` would read it.
 async fn start(directory: &TempDir, console: &str) -> Result<Node, StartError> {
     let text = CONFIGURATION.replace("console: '127.0.0.1:0'", &format!("console: '{console}'"));

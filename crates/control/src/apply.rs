@@ -22,6 +22,7 @@ impl State {
     /// Takes one event in.
     pub fn apply(&mut self, event: &Event) {
         self.revision = self.revision.next();
+        self.forget(event.at.minus(REMEMBERED));
         match &event.change {
             Change::AdoptPolicy { policy } => self.adopt_policy(policy, event.at),
             Change::GiveGrant { .. } => self.give_grant(event),
@@ -35,14 +36,13 @@ impl State {
             }
             Change::Revoke { .. } => self.revoke(event),
         }
-        self.forget(event.at.minus(REMEMBERED));
     }
 
-    /// A rule that is gone today comes back with another reload, for whoever holds its role still.
+    /// A rule that is gone today comes back with another reload, for whoever holds its role still. A key that
+    /// has ended counts: it can be rotated until it is forgotten.
     fn adopt_policy(&mut self, policy: &Arc<Policy>, at: Timestamp) {
         let granted = self.grants.values().filter(|grant| grant.is_in_force(at)).map(|grant| &grant.role);
-        let keys = self.services().filter(|key| !key.until.has_passed(at));
-        let held: BTreeSet<&RoleName> = granted.chain(keys.flat_map(|key| &key.roles)).collect();
+        let held: BTreeSet<&RoleName> = granted.chain(self.services().flat_map(|key| &key.roles)).collect();
         let mut ruled: OrdSet<(RoleName, ApiName)> =
             self.ruled.iter().filter(|(role, _)| held.contains(role)).cloned().collect();
         for (name, role) in &policy.roles {

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::credential::CredentialKind;
+use access::credential::{CredentialId, CredentialKind};
 use access::policy::Policy;
-use control::command::{GiveGrant, MintToken};
+use control::command::{AddService, GiveGrant, MintToken, RotateService};
 use control::decide::{GRANTS_IN_FORCE_MAX, ONLY_BYTES_MAX, ONLY_MAX, REASON_CHARS_MAX};
 use control::event::EndKeys;
 use control::{Act, Actor, Change, Denied, Event, RevokeScope, Via};
@@ -431,4 +431,24 @@ fn revoking_an_api_reaches_whoever_gets_it_back_with_the_next_reload() {
         assert!(revoked.is_ok(), "{gone}: {revoked:?}");
         assert!(world.state.grants().values().all(|grant| !grant.is_in_force(DAY)), "{gone}");
     }
+}
+
+#[test]
+fn revoking_an_api_reaches_a_key_that_was_renewed_while_its_role_was_gone() {
+    let hour = access::Lifetime::from_secs(3_600).unwrap();
+    let later = DAY.plus(Duration::from_secs(7_200));
+    let mut world = World::new();
+    let (name, roles) = ("ci".parse().unwrap(), vec!["orders-viewer".parse().unwrap()]);
+    let (id, (_, digest)) = (world.key_id(DAY), world.secret(CredentialKind::Key));
+    let add = AddService { id, digest, name, roles, lifetime: hour };
+    world.execute(actor("bob"), Act::AddService(add), DAY).unwrap();
+
+    world.adopt(contracted("", EVERYBODY), later);
+    let (id, (_, digest)) = (world.key_id(later), world.secret(CredentialKind::Key));
+    let rotate = RotateService { id, digest, name: "ci".parse().unwrap(), lifetime: Some(hour) };
+    world.execute(actor("bob"), Act::RotateService(rotate), later).unwrap();
+    let api = RevokeScope::Api("orders".parse().unwrap());
+    world.execute(actor("bob"), Act::Revoke { scope: api, reason: "leak".into() }, later).unwrap();
+
+    assert!(!world.state.credential(CredentialId::Key(id)).unwrap().is_in_force(later));
 }

@@ -401,8 +401,8 @@ pub(crate) struct Switched {
 }
 
 impl Switched {
-    /// Passes bytes both ways until both sides close, or one has for a while, or the access ends. The answer's head is in the client's
-    /// outbox.
+    /// Passes bytes both ways until both sides close, or one has for a while, or the access ends. The answer's
+    /// head is in the client's outbox.
     pub(crate) async fn pass(mut self, client: &Wire) {
         let status = self.entry.upstream_status;
         let Some(upstream) = self.lease.as_ref().map(Lease::wire) else {

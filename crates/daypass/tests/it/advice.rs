@@ -25,25 +25,6 @@ fn without_a_configuration_a_command_says_where_it_looked_and_how_to_name_one() 
         next: name the server's configuration with `--config FILE` or DAYPASS_CONFIG, or ask over HTTP with DAYPASS_URL and DAYPASS_SESSION; `daypass init --api NAME --upstream URL` writes a first configuration
     "#]],
     );
-    check(
-        &directory,
-        &["serve"],
-        &expect![[r#"
-        exit 2
-        -- stderr
-        there is no configuration: neither `./daypass.yaml` nor `/etc/daypass/daypass.yaml` exists
-        next: write one with `daypass init --api NAME --upstream URL`, or name it with `--config FILE` or DAYPASS_CONFIG
-    "#]],
-    );
-    check(
-        &directory,
-        &["status", "--config", "other.yaml"],
-        &expect![[r#"
-        exit 2
-        -- stderr
-        cannot read the configuration `other.yaml`: No such file or directory (os error 2)
-    "#]],
-    );
 }
 
 #[test]

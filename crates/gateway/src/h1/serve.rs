@@ -245,12 +245,12 @@ impl Connection<'_> {
         let passed = poll_fn(|cx| passing.poll(&mut relay, cx)).await;
         match passed {
             Ok(()) => relay.finish(),
-            // What the client has must not look whole: the connection ends without the rest.
             // What waits in the system's buffers is not to be had any more, either.
             Err(Unpassed::Cut) => {
                 self.wire.reset();
                 return Next::Drop;
             }
+            // What the client has must not look whole: the connection ends without the rest.
             Err(Unpassed::Broken) => {
                 let _ = self.flush(CUT_TIME_MAX).await;
                 if framing == Framing::UntilClose {

@@ -34,6 +34,8 @@ macro_rules! reasons {
 reasons! {
     /// More than one reading of the request is possible, or none.
     RequestMalformed = "request_malformed",
+    /// The TLS handshake was for another host than the request.
+    Misdirected = "misdirected",
     /// Nothing was shown to say who asks.
     CredentialMissing = "credential_missing",
     /// What was shown is no credential of ours.

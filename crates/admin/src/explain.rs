@@ -193,6 +193,7 @@ fn sentence(code: &str) -> &'static str {
 const fn meaning(reason: Reason) -> &'static str {
     match reason {
         Reason::RequestMalformed => "the request had more than one reading, or none",
+        Reason::Misdirected => "its connection was made for another host",
         Reason::CredentialMissing => "it showed no credential",
         Reason::CredentialInvalid => "what it showed is no credential of ours",
         Reason::CredentialExpired => "its credential was past its end",

@@ -38,5 +38,5 @@ pub use handles::{
     Configuration, Cut, Enforce, Entropy, FailedReload, Handles, Health, Journaled, NodeCut, NodeHealth,
     Vitals,
 };
-pub use serve::{Listener, NameOf, serve};
+pub use serve::{Listener, NameOf, Opening, Secure, Stream, serve};
 pub use session::Door;

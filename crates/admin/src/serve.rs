@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,12 @@ pub type NameOf = Arc<dyn Fn(u32) -> Option<Name> + Send + Sync>;
 /// Where the console is reached.
 pub enum Listener {
     /// The console listener, for sessions.
-    Tcp(TcpListener),
+    Tcp {
+        /// The port.
+        listener: TcpListener,
+        /// What is done with a connection before it is spoken over.
+        secure: Arc<dyn Secure>,
+    },
     /// The server's own socket.
     Socket {
         /// The socket.
@@ -52,6 +57,20 @@ pub enum Listener {
         /// How users of the operating system are called.
         name_of: NameOf,
     },
+}
+
+/// A connection in the clear on this side.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A connection that is being opened.
+pub type Opening = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
+
+/// How connections to the console's port are secured.
+pub trait Secure: Send + Sync {
+    /// Shakes hands with a client. Ended from outside when it takes longer than [`HEAD_WAIT_MAX`].
+    fn open(&self, stream: TcpStream) -> Opening;
 }
 
 /// Tells streams without an end of their own that the listener stops.
@@ -66,14 +85,17 @@ impl Stopping {
 }
 
 enum Arrived {
-    Tcp(TcpStream),
+    Tcp(Opening),
     Socket(UnixStream, Name),
 }
 
 impl Listener {
     async fn accept(&self) -> io::Result<Arrived> {
         match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Arrived::Tcp(stream)),
+            Self::Tcp { listener, secure } => {
+                let (stream, _) = listener.accept().await?;
+                Ok(Arrived::Tcp(secure.open(stream)))
+            }
             Self::Socket { listener, own_uid, name_of } => {
                 let (stream, _) = listener.accept().await?;
                 let name = admitted(&stream, *own_uid, name_of)?;
@@ -151,8 +173,17 @@ impl Connections {
         while self.open.try_join_next().is_some() {}
         let stopping = Stopping(self.stopping.subscribe());
         match arrived {
-            Arrived::Tcp(stream) => {
-                self.open.spawn(attend(stream, self.tcp.clone(), stopping, slot));
+            Arrived::Tcp(opening) => {
+                let router = self.tcp.clone();
+                self.open.spawn(async move {
+                    match tokio::time::timeout(HEAD_WAIT_MAX, opening).await {
+                        Ok(Ok(stream)) => attend(stream, router, stopping, slot).await,
+                        Ok(Err(fault)) => {
+                            tracing::debug!(%fault, "a connection to the console was not secured");
+                        }
+                        Err(_elapsed) => {}
+                    }
+                });
             }
             Arrived::Socket(stream, name) => {
                 let router = self.console.router(&Door::Socket(name));

@@ -1,8 +1,8 @@
 //! The client of the console's API, which every command that asks a server goes through.
 //!
 //! Over the server's own socket for whoever runs it, else over HTTP with a session. It follows no
-//! redirects, uses no proxy from the environment, and sends a session to this machine only: this version
-//! does not speak TLS. An answer without the header that only a console sends is an error, whatever it says.
+//! redirects, uses no proxy from the environment, and sends a session over TLS, or in the clear to this machine
+//! only. An answer without the header that only a console sends is an error, whatever it says.
 //! Not here: what the commands ask, or how answers are shown.
 
 use std::error::Error as _;
@@ -48,6 +48,11 @@ pub enum ClientError {
     /// The session is not one.
     #[error("`DAYPASS_SESSION` is not a session: `daypass admin session USER` prints one")]
     Session,
+    /// Nobody could vouch for a server over TLS.
+    #[error(
+        "{0}, so that no server can prove who it is\nnext: install the system's certificates (Debian: `ca-certificates`), or name a file of them with SSL_CERT_FILE"
+    )]
+    NobodyTrusted(gateway::tls::NobodyTrusted),
     /// Nothing says where the server of this machine is.
     #[error(
         "it is not known which server to ask: there is no `daypass.yaml` here, none at `/etc/daypass/daypass.yaml`, and no server's socket in `./daypass-data`\nnext: name the server's configuration with `--config FILE` or DAYPASS_CONFIG, or ask over HTTP with DAYPASS_URL and DAYPASS_SESSION; `daypass init --api NAME --upstream URL` writes a first configuration"
@@ -134,7 +139,7 @@ impl std::fmt::Display for Problem {
 /// A URL that a session may be sent to.
 ///
 /// # Errors
-/// [`ClientError::Url`] for another machine, and for anything but `http://`.
+/// [`ClientError::Url`] for another machine over `http://`, and for anything but that and `https://`.
 pub fn parse_url(text: &str) -> Result<Url, ClientError> {
     let url: Url = text.parse().map_err(|_| {
         ClientError::Url("the server's URL is not one: write it like `http://127.0.0.1:8081`")
@@ -143,12 +148,10 @@ pub fn parse_url(text: &str) -> Result<Url, ClientError> {
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     match url.scheme() {
+        "https" if bare => Ok(url),
         "http" if bare && config::is_loopback(host) => Ok(url),
         "http" if bare => Err(ClientError::Url(
-            "a session is sent to this machine only, because this version does not speak TLS: forward a port, like `ssh -L 8081:127.0.0.1:8081 HOST`",
-        )),
-        "https" => Err(ClientError::Url(
-            "this version does not speak TLS: forward a port, like `ssh -L 8081:127.0.0.1:8081 HOST`, and use `http://127.0.0.1:8081`",
+            "a session is sent in the clear to this machine only: use `https://`, or forward a port, like `ssh -L 8081:127.0.0.1:8081 HOST`",
         )),
         _ => Err(ClientError::Url("the server's URL is not one: write it like `http://127.0.0.1:8081`")),
     }
@@ -173,7 +176,8 @@ impl Client {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT);
+            .read_timeout(READ_TIMEOUT)
+            .tls_backend_preconfigured(trusted(&target)?);
         let answer = |error: reqwest::Error| ClientError::Answer(error.to_string());
         match target {
             Target::Socket(socket) => Ok(Self {
@@ -296,6 +300,18 @@ impl Client {
     }
 }
 
+/// Whom a server that is reached over TLS must be vouched for by: the system's authorities, or those of the file
+/// that `SSL_CERT_FILE` names. Read for nobody else.
+fn trusted(target: &Target) -> Result<impl std::any::Any, ClientError> {
+    let trust = match target {
+        Target::Url(url, _) if url.scheme() == "https" => {
+            gateway::tls::Trust::system().map_err(ClientError::NobodyTrusted)?
+        }
+        Target::Url(..) | Target::Socket(_) => gateway::tls::Trust::nobody(),
+    };
+    trust.client().ok_or_else(|| ClientError::Answer("TLS cannot be set up".to_owned()))
+}
+
 /// A session as a header that is left out of every log.
 fn bearer(session: &Secret) -> Result<HeaderValue, ClientError> {
     let text = session
@@ -379,12 +395,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_sent_to_this_machine_only() {
-        for text in ["http://127.0.0.1:8081", "http://localhost:8081/", "http://[::1]:8081"] {
+    fn a_session_is_sent_in_the_clear_to_this_machine_only() {
+        for text in [
+            "http://127.0.0.1:8081",
+            "https://daypass.example.com",
+            "http://localhost:8081/",
+            "http://[::1]:8081",
+        ] {
             assert!(parse_url(text).is_ok(), "{text} was refused");
         }
         for text in
-            ["http://10.0.0.1:8081", "http://a@localhost", "https://127.0.0.1", "ftp://localhost", "8081"]
+            ["http://10.0.0.1:8081", "http://a@localhost", "https://a@localhost", "ftp://localhost", "8081"]
         {
             assert!(parse_url(text).is_err(), "{text} was accepted");
         }

@@ -16,7 +16,7 @@ use crate::config::{self, Config, ConfigError, Environment, Loaded, Report, Sett
 use crate::node::bridge::{Plan, Plans};
 use crate::node::clock::{SystemClock, SystemEntropy};
 use crate::node::run::JournalParts;
-use crate::node::{Node, Parts, StartError};
+use crate::node::{Node, Parts, Secured, StartError};
 
 /// How long requests that are open may take to end once draining began.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
@@ -87,8 +87,8 @@ fn announce(node: &Node) {
     }
     tracing::info!(
         node = node.name(),
-        proxy = %format_args!("http://{}", node.proxy_address()),
-        console = %format_args!("http://{}", node.console_address()),
+        proxy = %format_args!("{}://{}", node.scheme(), node.proxy_address()),
+        console = %format_args!("{}://{}", node.scheme(), node.console_address()),
         socket = %node.socket().display(),
         "serving"
     );
@@ -140,7 +140,16 @@ struct Fixed {
 impl Fixed {
     fn of(settings: &Settings) -> Self {
         // Named one by one, so that a new setting cannot be forgotten here.
-        let Settings { proxy, console, public_url: _, data, durability, policy: _, forwards: _ } = settings;
+        let Settings {
+            proxy,
+            console,
+            identities: _,
+            public_url: _,
+            data,
+            durability,
+            policy: _,
+            forwards: _,
+        } = settings;
         Self { proxy: *proxy, console: *console, data: data.clone(), durability: *durability }
     }
 
@@ -195,8 +204,8 @@ async fn replace(
         let changed = changed.join(", ");
         anyhow::bail!("{changed} can only change with a restart: put it back, or restart the server");
     }
-    let plans = plans(settings.forwards)?;
-    Ok((node.reload(settings.policy, plans).await?, warnings))
+    let (plans, secured) = (plans(settings.forwards)?, Secured::with(&settings.identities)?);
+    Ok((node.reload(settings.policy, plans, secured).await?, warnings))
 }
 
 /// An error, a line a reason: of a wrong file each finding, without the text around it.
@@ -248,6 +257,7 @@ pub fn parts(settings: Settings) -> anyhow::Result<Parts> {
         data: settings.data,
         proxy: settings.proxy,
         console: settings.console,
+        secured: Secured::with(&settings.identities)?,
         cores,
         connections_per_core: connections_per_core(cores),
         journal: JournalParts { durability, disk: None },
@@ -267,14 +277,6 @@ pub fn plans(forwards: Vec<config::Forward>) -> anyhow::Result<Plans> {
 }
 
 fn plan(forward: config::Forward) -> anyhow::Result<Plan> {
-    let upstreams = forward.upstreams.into_iter().map(|upstream| gateway::Upstream {
-        scheme: match upstream.scheme {
-            config::Scheme::Http => gateway::Scheme::Http,
-            config::Scheme::H2c => gateway::Scheme::H2c,
-        },
-        authority: upstream.authority.into(),
-        base_path: upstream.base_path,
-    });
     let headers = forward.headers.into_iter().map(|(name, secret)| {
         let mut value = HeaderValue::from_bytes(secret.expose()).map_err(|_| {
             anyhow::anyhow!("the credential for `{name}` of `{}` is not a header value", forward.api)
@@ -283,7 +285,7 @@ fn plan(forward: config::Forward) -> anyhow::Result<Plan> {
         Ok((name, value))
     });
     Ok(Plan {
-        upstreams: upstreams.collect(),
+        upstreams: forward.upstreams,
         headers: headers.collect::<anyhow::Result<_>>()?,
         timeout: forward.timeout,
         concurrency: forward.concurrency,

@@ -147,7 +147,8 @@ fn is_override(name: &[u8]) -> bool {
 /// Reads a head as an arrival.
 ///
 /// # Errors
-/// `request_malformed`, `uri_too_long`, `headers_too_large` or `method_unsupported`.
+/// `request_malformed`, `misdirected`, `uri_too_long`, `headers_too_large`, `upgrade_refused` or
+/// `method_unsupported`.
 pub(crate) fn arrive<'a>(head: &Head<'a>) -> Result<Arrival<'a>, Refused> {
     let target_bytes = head.path.len().saturating_add(head.query.map_or(0, str::len));
     if target_bytes > TARGET_BYTES_MAX {
@@ -168,12 +169,17 @@ pub(crate) fn arrive<'a>(head: &Head<'a>) -> Result<Arrival<'a>, Refused> {
     })?;
     refuse_odd_fields(&head.fields)?;
     refuse_odd_upgrade(head, method)?;
+    let host = host(head)?;
+    if head.peer.security.contradicts(host) {
+        let detail = "the TLS handshake was for another host than the request";
+        return Err(Refused::because(Reason::Misdirected, detail));
+    }
     Ok(Arrival {
         id: head.id,
         at: head.at,
         client: head.peer.ip,
         method,
-        host: host(head)?,
+        host,
         target: target(head)?,
         shown: shown(head.fields.authorization)?,
         body: head.body,
@@ -339,6 +345,7 @@ mod tests {
 
     use super::*;
     use crate::fields::Sink as _;
+    use crate::peer::Security;
 
     fn judge(path: &str, fields: &[(&str, &str)]) -> Result<String, Reason> {
         let mut list = FieldList::default();
@@ -348,7 +355,7 @@ mod tests {
         let head = Head {
             id: RequestId::from_bytes([0; 16]),
             at: Timestamp::EPOCH,
-            peer: &Peer::new([127, 0, 0, 1].into()),
+            peer: &Peer::new([127, 0, 0, 1].into(), Security::None),
             trace: TraceId::new(),
             method: "GET",
             authority: None,

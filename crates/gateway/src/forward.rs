@@ -163,6 +163,11 @@ fn told(failure: SendFailure) -> Refused {
             "no upstream of this API could be connected to; nothing of the request was sent",
             "look whether the API runs at the addresses in its `upstreams:`",
         ),
+        SendFailure::Unproven(why) => (
+            Reason::UpstreamUnreachable,
+            why.why(),
+            "look at the upstream's certificate, and at the API's `upstream_tls:`",
+        ),
         SendFailure::Closed | SendFailure::Upload => (
             Reason::UpstreamUnreachable,
             "the upstream closed the connection before it answered; it may have carried the request out",

@@ -19,6 +19,7 @@ use crate::listen::{self, Share};
 use crate::picture::{Picture, Views};
 use crate::pipeline::Pipeline;
 use crate::streams::{CutCounts, Streams};
+use crate::tls::Doors;
 
 /// The most orders that wait for one core. Beyond it an order is dropped, and its receipt names no node.
 const ORDERS_MAX: usize = 1_024;
@@ -40,6 +41,8 @@ pub struct Options {
     pub node: Arc<str>,
     /// A number that differs from start to start, for the ids of requests.
     pub seed: u64,
+    /// The TLS of its listener; without any it listens in the clear.
+    pub doors: Arc<Doors>,
     /// How many client connections each thread takes; at most [`crate::bounds::CONNECTIONS_PER_CORE_MAX`].
     pub connections_per_core: usize,
 }
@@ -126,6 +129,7 @@ impl Gateway {
                 node: options.node.clone(),
                 random: options.seed.wrapping_add(place as u64),
                 listener,
+                doors: options.doors.clone(),
                 connections_max: options.connections_per_core.min(CONNECTIONS_PER_CORE_MAX),
                 orders: receiver,
                 acknowledgements: acknowledgements.clone(),
@@ -234,6 +238,7 @@ struct Seed {
     node: Arc<str>,
     random: u64,
     listener: std::net::TcpListener,
+    doors: Arc<Doors>,
     connections_max: usize,
     orders: mpsc::Receiver<Order>,
     acknowledgements: Arc<Acknowledgements>,
@@ -274,7 +279,13 @@ impl Seed {
         let (ticking, watching, phase) = (core.clone(), core.clone(), self.phase.clone());
         let ticks = tokio::task::spawn_local(async move { ticking.tick().await });
         let phases = tokio::task::spawn_local(async move { watching.watch_phase(phase).await });
-        tokio::task::spawn_local(listen::serve(core.clone(), listener, self.connections_max, self.phase));
+        tokio::task::spawn_local(listen::serve(
+            core.clone(),
+            listener,
+            self.connections_max,
+            self.doors,
+            self.phase,
+        ));
         core.obey(self.orders, &self.acknowledgements).await;
         for task in [deadlines, ticks, phases] {
             task.abort();

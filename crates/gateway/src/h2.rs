@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use access::arrival::BodyLength;
@@ -34,11 +33,12 @@ use crate::peer::Peer;
 use crate::respond::{Own, Reply, status};
 use crate::streams::Line;
 use crate::trace::trace_id;
+use crate::transport::Transport;
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(
     core: &Rc<Core>,
-    stream: TcpStream,
+    stream: Transport,
     peer: Rc<Peer>,
     mut phase: watch::Receiver<Phase>,
 ) {

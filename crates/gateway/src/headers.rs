@@ -107,13 +107,13 @@ pub(crate) fn for_upstream(
 
 fn add(added: Added<'_>, upstream: &Upstream, mut add: impl FnMut(&str, &str)) {
     let Added { head, admitted, request_id, traceparent } = added;
-    let asked = admitted.host;
+    let (asked, scheme) = (admitted.host, head.peer.security.scheme());
     let host = if admitted.host_routed == HostRouted::Yes { asked } else { &*upstream.authority };
     add("host", host);
     add("x-forwarded-for", &head.peer.text);
     add("x-forwarded-host", asked);
-    add("x-forwarded-proto", "http");
-    add("forwarded", &joined::<384>(&[&head.peer.forwarded, ";host=\"", asked, "\";proto=http"]));
+    add("x-forwarded-proto", scheme);
+    add("forwarded", &joined::<384>(&[&head.peer.forwarded, ";host=\"", asked, "\";proto=", scheme]));
     let (kind, name) = (admitted.subject.kind().as_str(), admitted.subject.name().as_str());
     add("daypass-subject", &joined::<96>(&[kind, ":", name]));
     if let Some(grant) = admitted.grant {

@@ -30,14 +30,16 @@ mod record;
 mod respond;
 mod streams;
 mod trace;
+mod transport;
 mod upstream;
 
 pub mod bounds;
 pub mod gateway;
 pub mod meter;
 pub mod picture;
+pub mod tls;
 
 pub use gateway::{Cut, Drained, Gateway, Options, StartError};
 pub use meter::ApiMeter;
-pub use picture::{Forward, Kept, Picture, Scheme, Upstream, Views};
+pub use picture::{Forward, Kept, Picture, Protocol, Upstream, Views};
 pub use streams::CutCounts;

@@ -1,20 +1,25 @@
 //! Listening: sockets, connections, and which codec turns their bytes into heads.
 //!
-//! HTTP/1.1 and HTTP/2 (by prior knowledge) share one port.
+//! HTTP/1.1 and HTTP/2 share one port: told apart by what was agreed on in the TLS handshake, or without TLS by their
+//! first bytes.
 //! Not here yet: rows for what the HTTP/2 codec refuses, and a limit per client address.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsStream;
 
 use crate::bounds::{HEAD_TIME_MAX, TCP_KEEP_ALIVE_TIME};
 use crate::core::{Core, Phase, draining};
-use crate::peer::Peer;
+use crate::peer::{Peer, Security};
+use crate::tls::{Doors, ServerTls, Spoken};
+use crate::transport::Transport;
 use crate::{h1, h2};
 
 /// How many connections may wait to be accepted.
@@ -50,6 +55,7 @@ pub(crate) async fn serve(
     core: Rc<Core>,
     listener: TcpListener,
     connections_max: usize,
+    doors: Arc<Doors>,
     phase: watch::Receiver<Phase>,
 ) {
     loop {
@@ -62,9 +68,9 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, peer)) => match core.count_connection(connections_max) {
                 Some(counted) => {
-                    let (core, phase) = (core.clone(), phase.clone());
+                    let (core, phase, tls) = (core.clone(), phase.clone(), doors.tls());
                     tokio::task::spawn_local(async move {
-                        connection(&core, stream, Rc::new(Peer::new(peer.ip())), phase).await;
+                        connection(&core, stream, peer.ip(), tls, phase).await;
                         drop(counted);
                     });
                 }
@@ -79,23 +85,53 @@ pub(crate) async fn serve(
     }
 }
 
-async fn connection(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, phase: watch::Receiver<Phase>) {
+async fn connection(
+    core: &Rc<Core>,
+    stream: TcpStream,
+    ip: IpAddr,
+    tls: Option<Arc<ServerTls>>,
+    phase: watch::Receiver<Phase>,
+) {
     if stream.set_nodelay(true).is_err() || keep_alive(&stream).is_err() {
         return;
     }
     let mut stop = phase.clone();
-    let spoken = tokio::select! {
-        spoken = tokio::time::timeout(HEAD_TIME_MAX, spoken(&stream)) => spoken,
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(HEAD_TIME_MAX, open(stream, tls)) => opened,
         // Nothing was asked yet: there is nothing to wait for.
         () = draining(&mut stop) => return,
     };
-    match spoken {
+    let opened = match opened {
+        Ok(Ok(opened)) => opened,
+        // Nothing was asked: there is nothing to answer.
+        Ok(Err(error)) => return tracing::debug!(%error, "a client did not begin to speak HTTP"),
+        Err(_elapsed) => return,
+    };
+    let peer = Rc::new(Peer::new(ip, opened.security));
+    match opened.spoken {
         // The codecs are much larger than what waits for the first byte.
-        Ok(Ok(Spoken::Http1)) => Box::pin(h1::serve::serve(core, stream, &peer)).await,
-        Ok(Ok(Spoken::Http2)) => Box::pin(h2::serve(core, stream, peer, phase)).await,
-        // Nothing was said: there is nothing to answer.
-        Ok(Err(_)) | Err(_) => {}
+        Spoken::Http1 => Box::pin(h1::serve::serve(core, opened.transport, &peer)).await,
+        Spoken::Http2 => Box::pin(h2::serve(core, opened.transport, peer, phase)).await,
     }
+}
+
+/// A connection of which it is known what it speaks.
+struct Opened {
+    transport: Transport,
+    security: Security,
+    spoken: Spoken,
+}
+
+async fn open(stream: TcpStream, tls: Option<Arc<ServerTls>>) -> std::io::Result<Opened> {
+    let Some(tls) = tls else {
+        let spoken = spoken(&stream).await?;
+        return Ok(Opened { transport: Transport::Tcp(stream), security: Security::None, spoken });
+    };
+    let tls = tls.accept(stream).await?;
+    let spoken = Spoken::over(&tls);
+    let name = tls.get_ref().1.server_name().map(|name| name.to_ascii_lowercase().into());
+    let transport = Transport::Tls(Box::new(TlsStream::Server(tls)));
+    Ok(Opened { transport, security: Security::Tls(name), spoken })
 }
 
 /// Has the system ask whether the other end is still there: one that vanished says nothing.
@@ -105,11 +141,6 @@ async fn connection(core: &Rc<Core>, stream: TcpStream, peer: Rc<Peer>, phase: w
 pub(crate) fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
     let often = TcpKeepalive::new().with_time(TCP_KEEP_ALIVE_TIME).with_interval(TCP_KEEP_ALIVE_TIME / 4);
     SockRef::from(stream).set_tcp_keepalive(&often)
-}
-
-enum Spoken {
-    Http1,
-    Http2,
 }
 
 /// Looks at the first bytes without taking them. Whoever begins the preface of HTTP/2 has to finish it.

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 
 use crate::meter::ApiMeter;
+use crate::tls::ClientTls;
 
 /// One policy picture: a request sees exactly one from arrival to answer.
 #[derive(Debug)]
@@ -66,23 +67,44 @@ pub struct Kept {
 }
 
 /// Where an API runs.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct Upstream {
-    /// What is spoken to it.
-    pub scheme: Scheme,
-    /// `host:port`.
-    pub authority: Arc<str>,
+    pub(crate) protocol: Protocol,
+    /// As in the `Host` header: the port is missing where the scheme implies it.
+    pub(crate) authority: Arc<str>,
+    /// `host:port`, to connect to.
+    pub(crate) address: Arc<str>,
     /// What stands in front of every path, without a trailing slash.
-    pub base_path: String,
+    pub(crate) base_path: String,
+    pub(crate) tls: Option<ClientTls>,
+    /// What a connection must have been made for to carry its requests.
+    pub(crate) place: Arc<str>,
 }
 
 /// What is spoken to an upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scheme {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
     /// HTTP/1.1.
-    Http,
-    /// HTTP/2 over cleartext, by prior knowledge.
-    H2c,
+    Http1,
+    /// HTTP/2: agreed on in the TLS handshake, or else by prior knowledge.
+    Http2,
+}
+
+impl Upstream {
+    /// Where an API runs: what is spoken there, its authority as the `Host` header says it, the `host:port` to connect
+    /// to, what stands in front of every path without a trailing slash, and its TLS.
+    #[must_use]
+    pub fn new(
+        protocol: Protocol,
+        authority: &str,
+        address: &str,
+        base_path: String,
+        tls: Option<ClientTls>,
+    ) -> Self {
+        let secured = tls.as_ref().map(ClientTls::place).unwrap_or_default();
+        let place = format!("{address} {secured}").into();
+        Self { protocol, authority: authority.into(), address: address.into(), base_path, tls, place }
+    }
 }
 
 /// The present picture, and since when it is known to be fresh. Read without locks.

@@ -22,6 +22,7 @@ pub(crate) const fn status(reason: Reason) -> StatusCode {
         | Reason::CredentialInvalid
         | Reason::CredentialExpired
         | Reason::CredentialRevoked => StatusCode::UNAUTHORIZED,
+        Reason::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         Reason::GrantEnded | Reason::OperationNotAllowed | Reason::SubjectSuspended => StatusCode::FORBIDDEN,
         Reason::ApiUnknown | Reason::OperationUnknown => StatusCode::NOT_FOUND,
         Reason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -46,6 +47,7 @@ pub(crate) fn upstream_status(code: u16) -> Option<StatusCode> {
 const fn title(reason: Reason) -> &'static str {
     match reason {
         Reason::RequestMalformed => "The request has no single reading",
+        Reason::Misdirected => "The connection was made for another host",
         Reason::CredentialMissing => "No credential was shown",
         Reason::CredentialInvalid => "The credential is not valid",
         Reason::CredentialExpired => "The credential has expired",
@@ -77,6 +79,7 @@ const fn next(reason: Reason) -> &'static str {
         Reason::RequestMalformed => {
             "send a request that every reader reads alike; `detail` says what is wrong with this one"
         }
+        Reason::Misdirected => "make a connection of its own for each host",
         Reason::CredentialMissing
         | Reason::CredentialInvalid
         | Reason::CredentialExpired

@@ -29,13 +29,15 @@ use crate::h1::head::{Persistence, ResponseHead};
 use crate::h1::wire::Wire;
 use crate::headers::{self, Added};
 use crate::listen::keep_alive;
-use crate::picture::{Forward, Scheme, Upstream};
+use crate::picture::{Forward, Protocol, Upstream};
 use crate::record::Admitted;
+use crate::tls::Unproven;
 use crate::trace::TraceParent;
+use crate::transport::Transport;
 
 type Http2 = http2::SendRequest<Upload>;
 
-/// Idle connections by authority, each with the time since when it is idle; the last used is last.
+/// Idle connections by place, each with the time since when it is idle; the last used is last.
 type Idle = BTreeMap<Arc<str>, VecDeque<(Rc<Wire>, Timestamp)>>;
 
 /// The upstream connections of one core.
@@ -51,6 +53,8 @@ pub(crate) struct Pool {
 pub(crate) enum SendFailure {
     /// No upstream could be connected to; nothing was sent.
     Unreachable,
+    /// The last that could be connected to did not prove who it is; nothing was sent.
+    Unproven(Unproven),
     /// The upstream closed before it answered.
     Closed,
     /// The upstream's answer could not be read.
@@ -67,7 +71,7 @@ pub(crate) enum SendFailure {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Rc<Pool>,
-    authority: Arc<str>,
+    place: Arc<str>,
     wire: Rc<Wire>,
     persistence: Persistence,
 }
@@ -79,13 +83,13 @@ impl Lease {
 
     /// Gives the connection back at `now` for the next request, if it can carry one.
     pub(crate) fn give_back(self, now: Timestamp) {
-        let Self { pool, authority, wire, persistence } = self;
+        let Self { pool, place, wire, persistence } = self;
         if persistence == Persistence::Close || !wire.is_body_read() {
             return;
         }
         wire.shrink();
         let mut idle = pool.idle.borrow_mut();
-        let line = idle.entry(authority).or_default();
+        let line = idle.entry(place).or_default();
         if line.len() < UPSTREAM_IDLE_MAX {
             line.push_back((wire, now));
         }
@@ -148,8 +152,9 @@ impl Outgoing<'_> {
         headers::for_upstream(self.fields, self.added(), self.forward, upstream, &mut fields);
         // What HTTP/1.1 says in `Host` is the authority here (RFC 9113, section 8.3.1).
         let Some(host) = fields.remove(http::header::HOST) else { return Err(upload) };
+        let scheme = if upstream.tls.is_some() { "https" } else { "http" };
         let uri =
-            http::Uri::builder().scheme("http").authority(host.as_bytes()).path_and_query(target).build();
+            http::Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(target).build();
         let method = http::Method::from_bytes(self.admitted.method.as_str().as_bytes());
         let (Ok(uri), Ok(method)) = (uri, method) else { return Err(upload) };
         let mut request = Request::new(upload);
@@ -177,9 +182,26 @@ pub(crate) struct Answered {
 enum Attempt {
     Answered(Answered),
     /// Nothing of the request was sent.
-    Unsent(Upload),
+    Unsent(Upload, Unsent),
     /// It may have been sent, and must not be sent again.
     Failed(SendFailure),
+}
+
+/// Why nothing of a request was sent to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unsent {
+    /// It cannot be connected to, or closed what was connected.
+    Unreachable,
+    Unproven(Unproven),
+}
+
+impl From<Unsent> for SendFailure {
+    fn from(why: Unsent) -> Self {
+        match why {
+            Unsent::Unreachable => Self::Unreachable,
+            Unsent::Unproven(why) => Self::Unproven(why),
+        }
+    }
 }
 
 impl Pool {
@@ -195,7 +217,7 @@ impl Pool {
     ) -> Result<Answered, SendFailure> {
         let upstreams = &outgoing.forward.upstreams;
         let turn = outgoing.forward.kept.turn.fetch_add(1, Ordering::Relaxed) as usize;
-        let mut upload = upload;
+        let (mut upload, mut failure) = (upload, SendFailure::Unreachable);
         for attempt in 0..CONNECT_TRIES_MAX.min(upstreams.len()) {
             let place = turn.wrapping_add(attempt).checked_rem(upstreams.len());
             let Some(upstream) = place.and_then(|place| upstreams.get(place)) else {
@@ -205,10 +227,10 @@ impl Pool {
             match self.send_to(upstream, outgoing, upload).await {
                 Attempt::Answered(answered) => return Ok(answered),
                 Attempt::Failed(failure) => return Err(failure),
-                Attempt::Unsent(unsent) => upload = unsent,
+                Attempt::Unsent(unsent, why) => (upload, failure) = (unsent, why.into()),
             }
         }
-        Err(SendFailure::Unreachable)
+        Err(failure)
     }
 
     async fn send_to(
@@ -217,10 +239,10 @@ impl Pool {
         outgoing: Outgoing<'_>,
         upload: Upload,
     ) -> Attempt {
-        match (upstream.scheme, outgoing.switching()) {
-            (Scheme::Http, _) => self.send_http1(upstream, outgoing, upload).await,
-            (Scheme::H2c, Switching::NotAsked) => self.send_http2(upstream, outgoing, upload).await,
-            (Scheme::H2c, Switching::Asked) => Attempt::Failed(SendFailure::NoSwitch),
+        match (upstream.protocol, outgoing.switching()) {
+            (Protocol::Http1, _) => self.send_http1(upstream, outgoing, upload).await,
+            (Protocol::Http2, Switching::NotAsked) => self.send_http2(upstream, outgoing, upload).await,
+            (Protocol::Http2, Switching::Asked) => Attempt::Failed(SendFailure::NoSwitch),
         }
     }
 
@@ -232,15 +254,15 @@ impl Pool {
     ) -> Attempt {
         let mut upload = upload;
         // Bounded by the number of idle connections: each turn takes one.
-        while let Some(wire) = self.take_idle(&upstream.authority) {
+        while let Some(wire) = self.take_idle(&upstream.place) {
             match self.send_over(wire, upstream, outgoing, upload).await {
-                Attempt::Unsent(unsent) => upload = unsent,
+                Attempt::Unsent(unsent, _) => upload = unsent,
                 other => return other,
             }
         }
         match connect(upstream).await {
-            Some(stream) => self.send_over(Rc::new(Wire::new(stream)), upstream, outgoing, upload).await,
-            None => Attempt::Unsent(upload),
+            Ok(stream) => self.send_over(Rc::new(Wire::new(stream)), upstream, outgoing, upload).await,
+            Err(why) => Attempt::Unsent(upload, why),
         }
     }
 
@@ -256,7 +278,7 @@ impl Pool {
         let answer = exchange(&mut sending, outgoing.head.asked(), outgoing.switching()).await;
         match answer {
             Ok(answer) => Attempt::Answered(self.lend(upstream, wire, sending, answer)),
-            Err(NoAnswer::Unsent(upload)) => Attempt::Unsent(upload),
+            Err(NoAnswer::Unsent(upload)) => Attempt::Unsent(upload, Unsent::Unreachable),
             Err(NoAnswer::Stopped(Stopped::Answered) | NoAnswer::Closed) => {
                 Attempt::Failed(SendFailure::Closed)
             }
@@ -282,16 +304,16 @@ impl Pool {
             sending: Some(sending).filter(|sending| sending.state() == Sent::Partly),
             lease: Some(Lease {
                 pool: self.clone(),
-                authority: upstream.authority.clone(),
+                place: upstream.place.clone(),
                 wire,
                 persistence: answer.persistence,
             }),
         }
     }
 
-    fn take_idle(&self, authority: &str) -> Option<Rc<Wire>> {
+    fn take_idle(&self, place: &str) -> Option<Rc<Wire>> {
         let mut idle = self.idle.borrow_mut();
-        let line = idle.get_mut(authority)?;
+        let line = idle.get_mut(place)?;
         // Bounded by the line, which gets shorter.
         while let Some((wire, _)) = line.pop_back() {
             if wire.is_quiet() {
@@ -303,6 +325,7 @@ impl Pool {
 
     /// Closes what has been idle for too long; whether anything is left.
     pub(crate) fn prune(&self) -> Left {
+        self.shared.borrow_mut().retain(|_, sender| !sender.is_closed());
         let mut idle = self.idle.borrow_mut();
         if idle.is_empty() {
             return Left::Nothing;
@@ -324,13 +347,15 @@ impl Pool {
         outgoing: Outgoing<'_>,
         upload: Upload,
     ) -> Attempt {
-        let known =
-            self.shared.borrow().get(&*upstream.authority).filter(|sender| !sender.is_closed()).cloned();
+        let known = self.shared.borrow().get(&*upstream.place).filter(|sender| !sender.is_closed()).cloned();
         let mut sender = match known {
             Some(sender) => sender,
             None => {
-                let Some(sender) = connect_http2(upstream).await else { return Attempt::Unsent(upload) };
-                self.shared.borrow_mut().insert(upstream.authority.clone(), sender.clone());
+                let sender = match connect_http2(upstream).await {
+                    Ok(sender) => sender,
+                    Err(why) => return Attempt::Unsent(upload, why),
+                };
+                self.shared.borrow_mut().insert(upstream.place.clone(), sender.clone());
                 sender
             }
         };
@@ -340,7 +365,7 @@ impl Pool {
         match sender.try_send_request(request).await {
             Ok(response) => Attempt::Answered(answered_http2(response)),
             Err(mut error) => match error.take_message() {
-                Some(unsent) => Attempt::Unsent(unsent.into_body()),
+                Some(unsent) => Attempt::Unsent(unsent.into_body(), Unsent::Unreachable),
                 None => Attempt::Failed(failure(error.error())),
             },
         }
@@ -375,16 +400,28 @@ fn failure(error: &hyper::Error) -> SendFailure {
     }
 }
 
-/// A connection to an upstream, within [`CONNECT_TIME_MAX`].
-async fn connect(upstream: &Upstream) -> Option<TcpStream> {
-    let connecting = tokio::time::timeout(CONNECT_TIME_MAX, TcpStream::connect(&*upstream.authority));
-    let stream = connecting.await.ok()?.ok()?;
-    stream.set_nodelay(true).ok()?;
-    keep_alive(&stream).ok()?;
-    Some(stream)
+/// A connection to an upstream, its TLS included, within [`CONNECT_TIME_MAX`].
+async fn connect(upstream: &Upstream) -> Result<Transport, Unsent> {
+    let connecting = tokio::time::timeout(CONNECT_TIME_MAX, secured(upstream));
+    connecting.await.unwrap_or(Err(Unsent::Unreachable))
 }
 
-async fn connect_http2(upstream: &Upstream) -> Option<Http2> {
+async fn secured(upstream: &Upstream) -> Result<Transport, Unsent> {
+    let tcp = connected(upstream).await.map_err(|_| Unsent::Unreachable)?;
+    match &upstream.tls {
+        None => Ok(Transport::Tcp(tcp)),
+        Some(tls) => tls.connect(tcp).await.map_err(Unsent::Unproven),
+    }
+}
+
+async fn connected(upstream: &Upstream) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(&*upstream.address).await?;
+    stream.set_nodelay(true)?;
+    keep_alive(&stream)?;
+    Ok(stream)
+}
+
+async fn connect_http2(upstream: &Upstream) -> Result<Http2, Unsent> {
     let stream = connect(upstream).await?;
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
@@ -393,11 +430,12 @@ async fn connect_http2(upstream: &Upstream) -> Option<Http2> {
         .keep_alive_while_idle(true)
         .keep_alive_interval(UPSTREAM_PING_TIME)
         .keep_alive_timeout(UPSTREAM_PING_TIME);
-    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.ok()?;
+    let handshake = builder.handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = handshake.map_err(|_| Unsent::Unreachable)?;
     tokio::task::spawn_local(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
-    Some(sender)
+    Ok(sender)
 }

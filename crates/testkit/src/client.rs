@@ -1,11 +1,9 @@
 //! Clients: requests as bytes, answers as they came, and the book in which every answer is kept for the oracle.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use crate::time::PATIENCE;
 use crate::wire::{Framing, Wire, field};
@@ -173,27 +171,28 @@ impl Book {
 
 /// One HTTP/1.1 connection, on which a test says exactly what is sent and when.
 #[derive(Debug)]
-pub struct Conn<S = TcpStream> {
-    wire: Wire<S>,
+pub struct Conn {
+    wire: Wire<Box<dyn Duplex>>,
     book: Option<Book>,
     number: u64,
     reading: Option<(usize, Answer, Framing)>,
     interim: u64,
 }
 
-impl Conn {
-    pub(crate) async fn connect(address: SocketAddr, book: Book) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let number = book.connect();
-        Self { wire: Wire::new(stream), book: Some(book), number, reading: None, interim: 0 }
-    }
-}
+/// Bytes both ways, over whatever they come.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug> Duplex for S {}
+
+impl Conn {
+    pub(crate) fn over(stream: impl Duplex + 'static, book: Book) -> Self {
+        let number = book.connect();
+        Self { wire: Wire::new(Box::new(stream)), book: Some(book), number, reading: None, interim: 0 }
+    }
+
     /// A connection whose answers are not kept: to the console.
-    pub(crate) const fn unkept(stream: S) -> Self {
-        Self { wire: Wire::new(stream), book: None, number: 0, reading: None, interim: 0 }
+    pub(crate) fn unkept(stream: impl Duplex + 'static) -> Self {
+        Self { wire: Wire::new(Box::new(stream)), book: None, number: 0, reading: None, interim: 0 }
     }
 
     /// Sends bytes as they are. A peer that is gone is found out by reading.

@@ -2,7 +2,7 @@
 
 use access::Timestamp;
 use serde_json::{Value, json};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
 use crate::client::{Answer, Ask, Conn};
 use crate::oracle::Holding;
@@ -53,14 +53,10 @@ impl World {
     }
 
     async fn ask_tcp(&self, ask: Ask, session: &str) -> Answer {
-        let stream = TcpStream::connect(self.node().console_address()).await.unwrap();
-        self.ask_console(Conn::unkept(stream), ask.bearer(session)).await
+        self.ask_console(self.console().await, ask.bearer(session)).await
     }
 
-    async fn ask_console<S>(&self, mut connection: Conn<S>, mut ask: Ask) -> Answer
-    where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    {
+    async fn ask_console(&self, mut connection: Conn, mut ask: Ask) -> Answer {
         if !ask.body.is_empty() {
             ask = ask.field("Content-Type", "application/json");
         }

@@ -1,4 +1,4 @@
-//! HTTP/2 by prior knowledge, on both sides of the proxy: an upstream, and a client.
+//! HTTP/2, on both sides of the proxy: an upstream, and a client.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::client::{Answer, Ask, Book};
+use crate::client::{Answer, Ask, Book, Duplex};
 use crate::time::PATIENCE;
 use crate::upstream::{Behavior, Seen, Shared};
 
@@ -107,8 +107,7 @@ pub struct H2 {
 }
 
 impl H2 {
-    pub(crate) async fn connect(address: std::net::SocketAddr, book: Book) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+    pub(crate) async fn over(stream: impl Duplex + 'static, authority: String, book: Book) -> Self {
         let builder = client::Builder::new(TokioExecutor::new());
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
         let mut driving = JoinSet::new();
@@ -116,7 +115,7 @@ impl H2 {
             let _ = connection.await;
         });
         let number = book.connect();
-        Self { sender, book, connection: number, authority: address.to_string(), _driving: driving }
+        Self { sender, book, connection: number, authority, _driving: driving }
     }
 
     /// Sends a request and takes the head of its answer; the body comes as it is asked for.

@@ -26,6 +26,7 @@ pub mod reference;
 pub mod setup;
 pub mod story;
 pub mod time;
+pub mod tls;
 pub mod upstream;
 pub mod wire;
 pub mod world;

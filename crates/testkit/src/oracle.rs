@@ -20,6 +20,8 @@ use crate::wire::field;
 /// All that was seen of a world.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
+    /// What clients spoke to the proxy: `http` or `https`.
+    pub scheme: &'static str,
     /// The policies that were in force, each from a revision on, ascending.
     pub policies: Vec<(u64, Policy)>,
     /// What each credential stands for, by its id.
@@ -185,14 +187,14 @@ fn o4(evidence: &Evidence, wrong: &mut Vec<String>) {
         let id = field(&seen.fields, "x-request-id").unwrap_or_default();
         let Some(row) = evidence.rows_of(id).first().copied() else { continue };
         let host = row.host.clone().unwrap_or_default();
-        let (client, once) = (row.client_ip.clone(), "\0once".to_owned());
+        let (client, once, scheme) = (row.client_ip.clone(), "\0once".to_owned(), evidence.scheme);
         let mut expected = BTreeMap::from([
             ("daypass-subject", subject_of(row)),
             ("x-request-id", row.id.to_string()),
             ("x-forwarded-host", host.clone()),
             ("x-forwarded-for", client.clone()),
-            ("x-forwarded-proto", "http".to_owned()),
-            ("forwarded", format!("for={client};host=\"{host}\";proto=http")),
+            ("x-forwarded-proto", scheme.to_owned()),
+            ("forwarded", format!("for={client};host=\"{host}\";proto={scheme}")),
             ("traceparent", once),
         ]);
         expected.extend(row.grant_id.clone().map(|grant| ("daypass-grant", grant)));

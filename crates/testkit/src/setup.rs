@@ -31,6 +31,8 @@ pub enum Behind {
     Recorder,
     /// The world's recording upstream for HTTP/2.
     H2c,
+    /// Somebody else, at this URL.
+    Url(String),
     /// Nobody: connections are refused.
     Nobody,
 }
@@ -41,6 +43,7 @@ pub struct ApiSetup {
     behind: Behind,
     contract: Option<&'static str>,
     limits: String,
+    tls: String,
 }
 
 impl ApiSetup {
@@ -62,6 +65,12 @@ impl ApiSetup {
         Self { limits: limits.to_owned(), ..self }
     }
 
+    /// With what `upstream_tls:` of the configuration takes.
+    #[must_use]
+    pub fn tls(self, tls: &str) -> Self {
+        Self { tls: tls.to_owned(), ..self }
+    }
+
     /// With another upstream.
     #[must_use]
     pub fn behind(self, behind: Behind) -> Self {
@@ -77,6 +86,7 @@ pub struct Setup {
     roles: BTreeMap<String, (reference::Role, String)>,
     users: BTreeMap<String, String>,
     extra: String,
+    tls: &'static str,
     pub(crate) durability: Durability,
     pub(crate) cores: usize,
     pub(crate) seed: u64,
@@ -99,6 +109,7 @@ impl Default for Setup {
             roles: BTreeMap::new(),
             users: BTreeMap::new(),
             extra: String::new(),
+            tls: "",
             durability: Durability::Write,
             cores: 1,
             seed: 1,
@@ -170,6 +181,16 @@ impl Setup {
         Self { extra: lines.to_owned(), ..self }
     }
 
+    /// With listeners that speak TLS.
+    #[must_use]
+    pub fn secured(self) -> Self {
+        Self { tls: ", tls: { certificate: 'file:cert.pem', key: 'file:key.pem' }", ..self }
+    }
+
+    pub(crate) const fn scheme(&self) -> &'static str {
+        if self.tls.is_empty() { "http" } else { "https" }
+    }
+
     /// With another durability; `write` unless said.
     #[must_use]
     pub fn durability(self, durability: Durability) -> Self {
@@ -202,13 +223,16 @@ impl Setup {
 
     /// The configuration file, and the contracts beside it, by name.
     pub(crate) fn files(&self, places: Places) -> (String, BTreeMap<String, &'static str>) {
-        let mut text =
-            "listen: { proxy: '127.0.0.1:0', console: '127.0.0.1:0' }\ndata: data\napis:\n".to_owned();
+        let mut text = format!(
+            "listen: {{ proxy: '127.0.0.1:0', console: '127.0.0.1:0'{} }}\ndata: data\napis:\n",
+            self.tls
+        );
         let mut contracts = BTreeMap::new();
         for (name, api) in &self.apis {
-            let upstream = match api.behind {
+            let upstream = match &api.behind {
                 Behind::Recorder => format!("http://{}", places.recorder),
                 Behind::H2c => format!("h2c://{}", places.h2c),
+                Behind::Url(url) => url.clone(),
                 Behind::Nobody => format!("http://{}", places.nobody),
             };
             text.push_str(&format!(
@@ -218,6 +242,9 @@ impl Setup {
             if let Some(contract) = api.contract {
                 text.push_str(&format!("    openapi: {name}.openapi.yaml\n"));
                 contracts.insert(format!("{name}.openapi.yaml"), contract);
+            }
+            if !api.tls.is_empty() {
+                text.push_str(&format!("    upstream_tls: {}\n", api.tls));
             }
             if !api.limits.is_empty() {
                 text.push_str(&format!("    limits: {}\n", api.limits));

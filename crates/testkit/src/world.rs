@@ -14,11 +14,11 @@ use std::time::Duration;
 use access::{Clock as _, Revision};
 use daypass::config::{Config, Environment, Loaded, Source};
 use daypass::node::run::JournalParts;
-use daypass::node::{Node, Parts};
+use daypass::node::{Node, Parts, Secured};
 use journal::{Filter, Order, Reader, RequestRow, Writable};
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::client::{Answer, Ask, Book, Conn};
 use crate::disk::{Fault, FaultyDisk};
@@ -27,7 +27,7 @@ use crate::oracle::{Evidence, Holding};
 use crate::setup::{Pace, Places, Setup, UPSTREAM_KEY};
 use crate::time::{Random, TestClock, eventually};
 use crate::upstream::Upstream;
-use crate::{logs, oracle};
+use crate::{logs, oracle, tls};
 
 /// The most connections that one core of a world takes.
 const CONNECTIONS_MAX: usize = 1_000;
@@ -94,6 +94,7 @@ impl World {
         // Bound and not listening: connections are refused, and nobody else takes the port.
         nobody.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let root = tempfile::tempdir().unwrap();
+        tls::write(root.path());
         let clock = match setup.pace {
             Pace::Held => TestClock::held(),
             Pace::Running => TestClock::running(),
@@ -146,6 +147,7 @@ impl World {
             data: self.data.clone(),
             proxy: settings.proxy,
             console: settings.console,
+            secured: Secured::with(&settings.identities).unwrap(),
             cores: self.setup.cores,
             connections_per_core: CONNECTIONS_MAX,
             journal: JournalParts {
@@ -222,12 +224,39 @@ impl World {
 
     /// A connection to the proxy.
     pub async fn connect(&self) -> Conn {
-        Conn::connect(self.node().proxy_address(), self.book.clone()).await
+        let address = self.node().proxy_address();
+        match self.node().scheme() {
+            "https" => self.connect_tls(tls::PROXY_NAMES[0]).await,
+            _ => Conn::over(tcp(address).await, self.book.clone()),
+        }
     }
 
     /// An HTTP/2 connection to the proxy.
     pub async fn connect_h2(&self) -> H2 {
-        H2::connect(self.node().proxy_address(), self.book.clone()).await
+        let address = self.node().proxy_address();
+        match self.node().scheme() {
+            "https" => {
+                let name = tls::PROXY_NAMES[0];
+                let stream = tls::connect(address, name, &["h2"]).await.unwrap();
+                H2::over(stream, name.to_owned(), self.book.clone()).await
+            }
+            _ => H2::over(tcp(address).await, address.to_string(), self.book.clone()).await,
+        }
+    }
+
+    /// A connection over TLS to the proxy, in this name.
+    ///
+    /// # Panics
+    /// The proxy does not shake hands.
+    pub async fn connect_tls(&self, name: &str) -> Conn {
+        let stream = tls::connect(self.node().proxy_address(), name, &["http/1.1"]).await.unwrap();
+        Conn::over(stream, self.book.clone())
+    }
+
+    /// Where configurations, contracts and certificates are.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.root.path()
     }
 
     /// One request on a connection of its own.
@@ -314,7 +343,8 @@ impl World {
     pub async fn reload(&mut self, setup: Setup) -> Result<Revision, String> {
         let settings = self.load(&setup)?.settings;
         let plans = daypass::serve::plans(settings.forwards).unwrap();
-        let revision = self.node().reload(settings.policy, plans).await.unwrap();
+        let secured = Secured::with(&settings.identities).unwrap();
+        let revision = self.node().reload(settings.policy, plans, secured).await.unwrap();
         self.policies.push((revision.number(), setup.policy()));
         self.setup = setup;
         Ok(revision)
@@ -377,6 +407,7 @@ impl World {
         texts.extend(files(&self.data));
         self.finished.set(Finished::Yes);
         Evidence {
+            scheme: self.setup.scheme(),
             policies: self.policies.clone(),
             holdings: self.issued.get_mut().holdings.clone(),
             seen: self.upstream.seen().into_iter().chain(self.h2c.seen()).collect(),
@@ -394,10 +425,18 @@ impl World {
     /// # Panics
     /// The console does not answer.
     pub async fn metrics(&self) -> String {
-        let stream = tokio::net::TcpStream::connect(self.node().console_address()).await.unwrap();
-        let answer = Conn::unkept(stream).ask(&Ask::get("/metrics")).await;
+        let answer = self.console().await.ask(&Ask::get("/metrics")).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.text()
+    }
+
+    /// A connection to the console's port.
+    pub(crate) async fn console(&self) -> Conn {
+        let address = self.node().console_address();
+        match self.node().scheme() {
+            "https" => Conn::unkept(tls::connect(address, "localhost", &[]).await.unwrap()),
+            _ => Conn::unkept(tcp(address).await),
+        }
     }
 
     /// Microseconds since the world began.
@@ -415,6 +454,12 @@ impl Drop for World {
             panic!("the world was dropped without `finish`: the oracle was not asked");
         }
     }
+}
+
+async fn tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }
 
 /// Copies what a process that starts later would find; locks and sockets are not copied.

@@ -63,7 +63,9 @@ fn exit_of_client(error: &ClientError) -> Exit {
         ClientError::Url(_) | ClientError::Session | ClientError::NoConfiguration => Exit::Usage,
         ClientError::NotOurs(_) => Exit::Refused,
         ClientError::TimedOut(_) => Exit::TimedOut,
-        ClientError::NoSocket(_) | ClientError::Unreachable { .. } => Exit::Failed,
+        ClientError::NoSocket(_) | ClientError::NobodyTrusted(_) | ClientError::Unreachable { .. } => {
+            Exit::Failed
+        }
         ClientError::NotDaypass { .. } | ClientError::Answer(_) => Exit::Failed,
         ClientError::Problem(problem) => exit_of_problem(problem),
     }

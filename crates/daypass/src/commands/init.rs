@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::cli::{Exit, Failure, Init};
-use crate::config::{Config, FILE_NAME, Loaded, Source, Upstream};
+use crate::config::{Config, FILE_NAME, Loaded, Source, UpstreamUrl};
 use crate::output::{self, Format};
 
 /// Writes the file, after having checked what it is about to write.
@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context<'_>, asked: &Init) -> Result<Exit, Failure> 
 
 /// What is wrong with the URL is told of the argument, and not of a file that is never written.
 fn check_upstream(url: &str) -> Result<(), Failure> {
-    let Err(why) = url.parse::<Upstream>() else { return Ok(()) };
+    let Err(why) = url.parse::<UpstreamUrl>() else { return Ok(()) };
     // What stands before an `@` may be a password.
     let shown = if url.contains('@') { String::new() } else { format!(" {}", output::plain(url)) };
     Err(Failure::Usage(format!("`--upstream{shown}`: {why}\nnext: {}", why.advice())))

@@ -8,6 +8,7 @@ use super::place::{Named, Placed};
 use super::text::{
     BasePath, Concurrency, Duration, FilePath, Host, Prefix, RateText, Reference, RuleText, Size, Text, Url,
 };
+use super::tls::UpstreamTls;
 
 /// A protected service.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -15,9 +16,13 @@ use super::text::{
 pub struct Api {
     /// How requests for it are told from others.
     pub route: Placed<Route>,
-    /// Where it runs, `http://` or `h2c://`; requests are spread over them.
+    /// Where it runs: `https://` or `http://` for HTTP/1.1, `h2://` or `h2c://` (without TLS) for HTTP/2; requests are
+    /// spread over them.
     #[schemars(length(min = 1))]
     pub upstreams: Placed<Vec<Placed<Url>>>,
+    /// How upstreams over TLS prove who they are, and who Daypass is to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_tls: Option<Placed<UpstreamTls>>,
     /// Its `OpenAPI` contract, YAML or JSON, at most 16 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openapi: Option<Placed<FilePath>>,

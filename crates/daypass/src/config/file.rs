@@ -7,13 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Role};
-use super::later::{
-    Access, Alert, Hook, Introspection, JwtIssuer, Notification, OidcProvider, Schedule, Tls,
-};
+use super::later::{Access, Alert, Hook, Introspection, JwtIssuer, Notification, OidcProvider, Schedule};
 use super::place::{Named, Placed};
 use super::text::{
     Address, Duration, FilePath, FileReference, LedgerText, LimitsStore, NameText, PrincipalText, Url,
 };
+use super::tls::ListenTls;
 
 /// The configuration of Daypass. Unknown keys are refused; secrets are given by reference only.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -92,9 +91,9 @@ pub struct Listen {
     /// The console: API, metrics and health. `127.0.0.1:8081` by default; port 0 takes a free one.
     #[serde(default = "default_console")]
     pub console: Placed<Address>,
-    /// Certificates. Refused by this version, which does not speak TLS.
+    /// Certificates of both listeners. Without them they listen in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Placed<Tls>>,
+    pub tls: Option<Placed<ListenTls>>,
 }
 
 fn default_proxy() -> Placed<Address> {

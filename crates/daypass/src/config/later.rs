@@ -7,20 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::place::Placed;
-use super::text::{Duration, FileReference, NameText, Reference, Text, Url};
-
-/// Certificates for the listeners.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Tls {
-    /// The certificate chain, PEM.
-    pub certificate: FileReference,
-    /// Its private key, PEM.
-    pub key: FileReference,
-    /// Who signs client certificates, PEM.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_ca: Option<FileReference>,
-}
+use super::text::{Duration, NameText, Reference, Text, Url};
 
 /// An `OpenID` Connect provider.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -19,6 +19,7 @@ pub mod schema;
 mod secret;
 mod size;
 pub mod text;
+pub mod tls;
 pub mod upstream;
 
 use std::io::{self, Read as _};
@@ -30,7 +31,7 @@ use access::policy::Policy;
 pub use environment::Environment;
 pub use file::{Config, Durability};
 pub use finding::{Report, Source};
-pub use upstream::{Forward, Scheme, Upstream};
+pub use upstream::{Forward, Scheme, UpstreamUrl};
 
 /// The longest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -90,6 +91,8 @@ pub struct Settings {
     pub proxy: SocketAddr,
     /// Where the console listens.
     pub console: SocketAddr,
+    /// Who the listeners are over TLS, the first where none is asked for; nobody listens over TLS if there is none.
+    pub identities: Vec<gateway::tls::Identity>,
     /// The URL under which callers reach the proxy, without a trailing slash.
     pub public_url: Option<String>,
     /// The directory for the ledger, the journal and the socket. It may not exist yet.

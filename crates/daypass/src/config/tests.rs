@@ -2,12 +2,14 @@ use std::fs;
 use std::path::Path;
 
 use expect_test::{Expect, expect};
+use testkit::tls::{AUTHORITY, InForce};
 
 use super::*;
 
 mod meaning;
 mod safety;
 mod shape;
+mod tls;
 
 /// A directory with a contract, a broken one, and secrets.
 fn directory() -> tempfile::TempDir {
@@ -22,6 +24,10 @@ fn directory() -> tempfile::TempDir {
     write("old.json", r#"{"swagger": "2.0", "paths": {}}"#);
     write("key.txt", "Bearer from-a-file\n");
     write("empty.txt", "\n");
+    let [own, other] = [["a"], ["b"]].map(|names| AUTHORITY.sign(&names, InForce::Now));
+    write("cert.pem", &own.certificate);
+    write("key.pem", &own.key);
+    write("other.key", &other.key);
     directory
 }
 

@@ -12,7 +12,7 @@ pub struct Forward {
     /// The API.
     pub api: ApiName,
     /// Where it runs: at least one, at most [`Forward::UPSTREAMS_MAX`].
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<gateway::Upstream>,
     /// Headers that each request gets, and no caller sees. Their values are header values.
     pub headers: Vec<(HeaderName, Secret)>,
     /// The longest wait for an answer to begin: more than nothing, at most a day.
@@ -26,12 +26,12 @@ impl Forward {
     pub const UPSTREAMS_MAX: usize = 64;
 }
 
-/// One place where an API runs.
+/// The URL of one place where an API runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
+pub struct UpstreamUrl {
     /// The protocol it speaks.
     pub scheme: Scheme,
-    /// Host and port as written, as in the `Host` header; the port is missing when it is 80.
+    /// Host and port as written, as in the `Host` header; the port is missing when the scheme implies it.
     pub authority: String,
     /// The host alone, an IPv6 address without its brackets.
     pub host: String,
@@ -48,22 +48,40 @@ pub enum Scheme {
     Http,
     /// HTTP/2 without TLS, with prior knowledge.
     H2c,
+    /// HTTP/1.1 over TLS.
+    Https,
+    /// HTTP/2 over TLS.
+    H2,
+}
+
+impl Scheme {
+    /// Whether it is spoken over TLS.
+    #[must_use]
+    pub const fn is_secured(self) -> bool {
+        matches!(self, Self::Https | Self::H2)
+    }
+}
+
+impl UpstreamUrl {
+    /// What is connected to: `host:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
 }
 
 /// Why a text is not an upstream's URL.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NotAnUpstream {
     /// No scheme, or another.
-    #[error("an upstream's URL starts with `http://` or `h2c://`")]
+    #[error("an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`")]
     Scheme,
-    /// `https://`.
-    #[error("this version does not speak TLS to upstreams")]
-    Tls,
     /// User and password in the URL.
     #[error("an upstream's URL does not carry a user or password")]
     UserInfo,
     /// No host, or a bad host or port.
-    #[error("an upstream's URL names a host, and a port unless it is 80")]
+    #[error("an upstream's URL names a host, and a port unless its scheme implies it")]
     Authority,
     /// A path that could be read in two ways, a query or a fragment.
     #[error("an upstream's path is plain segments, without `..`, `%`, `?` or `#`")]
@@ -76,13 +94,12 @@ impl NotAnUpstream {
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::Scheme | Self::Authority | Self::Path => "write it like `http://127.0.0.1:7001`",
-            Self::Tls => "use `http://` or `h2c://` on a network that you trust",
             Self::UserInfo => "add them with `credentials.headers`, by reference",
         }
     }
 }
 
-impl std::str::FromStr for Upstream {
+impl std::str::FromStr for UpstreamUrl {
     type Err = NotAnUpstream;
 
     fn from_str(text: &str) -> Result<Self, NotAnUpstream> {
@@ -90,7 +107,8 @@ impl std::str::FromStr for Upstream {
         let scheme = match scheme {
             "http" => Scheme::Http,
             "h2c" => Scheme::H2c,
-            "https" => return Err(NotAnUpstream::Tls),
+            "https" => Scheme::Https,
+            "h2" => Scheme::H2,
             _ => return Err(NotAnUpstream::Scheme),
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -98,18 +116,19 @@ impl std::str::FromStr for Upstream {
         if authority.contains('@') {
             return Err(NotAnUpstream::UserInfo);
         }
-        let (host, port) = host_and_port(authority).ok_or(NotAnUpstream::Authority)?;
+        let (host, port) = host_and_port(authority, if scheme.is_secured() { 443 } else { 80 })
+            .ok_or(NotAnUpstream::Authority)?;
         Ok(Self { scheme, authority: authority.to_owned(), host, port, base_path: base_path(path)? })
     }
 }
 
-/// Host, without an IPv6 address's brackets, and port, 80 unless written.
-pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
+/// Host, without an IPv6 address's brackets, and port.
+pub(super) fn host_and_port(text: &str, implied: u16) -> Option<(String, u16)> {
     let authority: Authority = text.parse().ok()?;
     let host = authority.host();
     let written_port = text.strip_prefix(host)?.strip_prefix(':');
     let port = match written_port {
-        None if text == host => 80,
+        None if text == host => implied,
         None => return None,
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
         Some(_) => return None,
@@ -135,7 +154,7 @@ mod tests {
     #[test]
     fn an_upstream_is_a_scheme_a_host_a_port_and_a_plain_path() {
         let read = |text: &str| {
-            let upstream: Upstream = text.parse().unwrap();
+            let upstream: UpstreamUrl = text.parse().unwrap();
             (upstream.scheme, upstream.host, upstream.port, upstream.base_path)
         };
         let http = |host: &str, port, path: &str| (Scheme::Http, host.to_owned(), port, path.to_owned());
@@ -143,6 +162,16 @@ mod tests {
         assert_eq!(read("http://orders.internal/"), http("orders.internal", 80, ""));
         assert_eq!(read("http://[::1]:7001/a/b/"), http("::1", 7001, "/a/b"));
         assert_eq!(read("h2c://a:1").0, Scheme::H2c);
+        assert_eq!(read("https://a"), (Scheme::Https, "a".to_owned(), 443, String::new()));
+        assert_eq!(read("h2://a:8443"), (Scheme::H2, "a".to_owned(), 8_443, String::new()));
+    }
+
+    #[test]
+    fn what_is_connected_to_always_has_a_port() {
+        let address = |text: &str| text.parse::<UpstreamUrl>().unwrap().address();
+        assert_eq!(address("http://orders.internal"), "orders.internal:80");
+        assert_eq!(address("https://orders.internal"), "orders.internal:443");
+        assert_eq!(address("http://[::1]"), "[::1]:80");
     }
 
     #[test]
@@ -150,7 +179,6 @@ mod tests {
         for (text, why) in [
             ("127.0.0.1:7001", NotAnUpstream::Scheme),
             ("ftp://a", NotAnUpstream::Scheme),
-            ("https://a", NotAnUpstream::Tls),
             ("http://user:pass@a", NotAnUpstream::UserInfo),
             ("http://", NotAnUpstream::Authority),
             ("http://:80", NotAnUpstream::Authority),
@@ -164,7 +192,7 @@ mod tests {
             ("http://a?x=1", NotAnUpstream::Path),
             ("http://a/b#c", NotAnUpstream::Path),
         ] {
-            assert_eq!(text.parse::<Upstream>(), Err(why), "{text}");
+            assert_eq!(text.parse::<UpstreamUrl>(), Err(why), "{text}");
         }
     }
 }

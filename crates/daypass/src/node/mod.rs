@@ -7,10 +7,13 @@
 pub mod bridge;
 pub mod clock;
 pub mod configured;
+mod console;
+pub mod doors;
 pub mod enforce;
 pub mod follow;
 pub mod people;
 pub mod run;
 pub mod vitals;
 
+pub use doors::Secured;
 pub use run::{Node, Parts, StartError};

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +15,18 @@ use access::id::Name;
 use access::policy::Policy;
 use access::view::View;
 use access::{Clock, Revision, SubjectId, SubjectKind};
-use admin::{Console, Entropy, Handles, Journaled, Listener, Vitals};
+use admin::{Console, Entropy, Handles, Journaled, Vitals};
 use control::{Act, Actor, Command, Via};
 use gateway::{Gateway, Picture, Views};
 use journal::{Durability, Journal};
 use ledger::{ExecuteError, Keeper};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::node::bridge::{Bridge, Plans};
 use crate::node::configured::Configured;
+use crate::node::console::serve_console;
+use crate::node::doors::{BothDoors, Secured};
 use crate::node::enforce::Enforcer;
 use crate::node::follow::follow;
 use crate::node::vitals::{NodeVitals, VIEW_AGE_MAX};
@@ -41,6 +42,8 @@ pub struct Parts {
     pub proxy: SocketAddr,
     /// Where the console listens.
     pub console: SocketAddr,
+    /// How both are secured.
+    pub secured: Secured,
     /// How many threads the proxy has.
     pub cores: usize,
     /// How many client connections each of them takes.
@@ -136,6 +139,7 @@ pub struct Node {
     keeper: Keeper,
     journal: Journal,
     gateway: Arc<Gateway>,
+    doors: BothDoors,
     bridge: Arc<Bridge>,
     configured: Arc<Configured>,
     journaled: watch::Receiver<Journaled>,
@@ -167,8 +171,10 @@ impl Node {
         let adopted = adopt(&keeper, &bridge, parts.policy, parts.plans).await;
         let revision = adopted.map_err(StartError::Policy)?;
         let configured = Arc::new(Configured::new(revision, parts.clock.now()));
+        let doors = BothDoors::new(parts.secured);
         let options = gateway::Options {
             address: parts.proxy,
+            doors: doors.proxy.clone(),
             cores: parts.cores,
             node: name.clone(),
             seed: seed(&*parts.entropy),
@@ -206,6 +212,7 @@ impl Node {
             keeper,
             journal,
             gateway,
+            doors,
             bridge,
             configured,
             journaled,
@@ -219,7 +226,14 @@ impl Node {
 
     /// Opens the console; what was started before it is stopped if that fails.
     async fn open(mut self, console: Console) -> Result<Self, StartError> {
-        let served = serve_console(&console, self.console_address, &self.data, &self.stop_console).await;
+        let served = serve_console(
+            &console,
+            self.console_address,
+            self.doors.console.clone(),
+            &self.data,
+            &self.stop_console,
+        )
+        .await;
         drop(console);
         match served {
             Ok((address, serving)) => {
@@ -237,6 +251,12 @@ impl Node {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What both listeners speak at present: `https`, or `http` in the clear.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        self.doors.scheme()
     }
 
     /// Where the proxy listens.
@@ -285,8 +305,14 @@ impl Node {
     ///
     /// # Errors
     /// The ledger did not take the policy; the one before stays in force.
-    pub async fn reload(&self, policy: Policy, plans: Plans) -> Result<Revision, ExecuteError> {
+    pub async fn reload(
+        &self,
+        policy: Policy,
+        plans: Plans,
+        secured: Secured,
+    ) -> Result<Revision, ExecuteError> {
         let revision = adopt(&self.keeper, &self.bridge, policy, plans).await?;
+        self.doors.replace(secured);
         self.configured.replace(revision, self.clock.now());
         Ok(revision)
     }
@@ -435,48 +461,6 @@ fn refuse_lost_events(keeper: &Keeper, recovered: &journal::Recovered) -> Result
 }
 
 #[expect(clippy::disallowed_methods, reason = "the node stops what it spawns")]
-fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(task)
-}
-
-async fn serve_console(
-    console: &Console,
-    address: SocketAddr,
-    data: &Path,
-    stop: &watch::Sender<bool>,
-) -> Result<(SocketAddr, Vec<JoinHandle<()>>), StartError> {
-    let at = |source| StartError::Console { place: address.to_string(), source };
-    let tcp = TcpListener::bind(address).await.map_err(at)?;
-    let address = tcp.local_addr().map_err(at)?;
-    let socket = listen_socket(&socket_path(data))?;
-    let listeners = [
-        Listener::Tcp(tcp),
-        Listener::Socket {
-            listener: socket,
-            own_uid: rustix::process::geteuid().as_raw(),
-            name_of: Arc::new(crate::node::people::name_of),
-        },
-    ];
-    let serving = listeners.map(|listener| {
-        let (console, mut stop) = (console.clone(), stop.subscribe());
-        spawn(async move {
-            let stopped = async move {
-                let _ = stop.wait_for(|stop| *stop).await;
-            };
-            admin::serve(listener, &console, stopped).await;
-        })
-    });
-    Ok((address, serving.into()))
-}
-
-/// The socket is made under a name of its own, closed to others, and then put in its place, so that it is never
-/// open before it is secured.
-fn listen_socket(path: &Path) -> Result<UnixListener, StartError> {
-    let at = |source| StartError::Console { place: path.display().to_string(), source };
-    let fresh = path.with_extension("new");
-    let _ = std::fs::remove_file(&fresh);
-    let listener = UnixListener::bind(&fresh).map_err(at)?;
-    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(at)?;
-    std::fs::rename(&fresh, path).map_err(at)?;
-    Ok(listener)
 }

@@ -32,17 +32,17 @@ fn a_wrong_upstream_is_told_of_the_argument_and_a_password_in_it_is_not_shown() 
     let directory = TempDir::new().unwrap();
     let init = |url| daypass(directory.path(), &["init", "--api", "shop", "--upstream", url]);
     let mut told = String::new();
-    for url in ["https://shop", "127.0.0.1:7001", "http://me:secret@shop", "http://shop/a?b"] {
+    for url in ["ftp://shop", "127.0.0.1:7001", "http://me:secret@shop", "http://shop/a?b"] {
         told.push_str(&said(directory.path(), &init(url)));
     }
     expect![[r#"
         exit 2
         -- stderr
-        `--upstream https://shop`: this version does not speak TLS to upstreams
-        next: use `http://` or `h2c://` on a network that you trust
+        `--upstream ftp://shop`: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+        next: write it like `http://127.0.0.1:7001`
         exit 2
         -- stderr
-        `--upstream 127.0.0.1:7001`: an upstream's URL starts with `http://` or `h2c://`
+        `--upstream 127.0.0.1:7001`: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
         next: write it like `http://127.0.0.1:7001`
         exit 2
         -- stderr

@@ -187,12 +187,12 @@ fn init_writes_nothing_that_would_not_work() {
     let directory = TempDir::new().unwrap();
     check(
         &directory,
-        &["init", "--api", "shop", "--upstream", "https://shop"],
+        &["init", "--api", "shop", "--upstream", "ftp://shop"],
         &expect![[r#"
             exit 2
             -- stderr
-            `--upstream https://shop`: this version does not speak TLS to upstreams
-            next: use `http://` or `h2c://` on a network that you trust
+            `--upstream ftp://shop`: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+            next: write it like `http://127.0.0.1:7001`
         "#]],
     );
     check(
@@ -249,26 +249,26 @@ fn a_wrong_configuration_ends_with_2_wherever_it_is_read() {
         &directory,
         &["check"],
         &expect![[r#"
-        exit 2
-        -- stderr
-        daypass.yaml:1:31: `a` is not the first segment of a path
-          1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
-            |                               ^
-            = write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`
-        daypass.yaml:1:48: an upstream's URL starts with `http://` or `h2c://`
-          1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
-            |                                                ^
-            = write it like `http://127.0.0.1:7001`
-    "#]],
+            exit 2
+            -- stderr
+            daypass.yaml:1:31: `a` is not the first segment of a path
+              1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
+                |                               ^
+                = write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`
+            daypass.yaml:1:48: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+              1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
+                |                                                ^
+                = write it like `http://127.0.0.1:7001`
+        "#]],
     );
     check(
         &directory,
         &["check", "-o", "json"],
         &expect![[r#"
-        exit 2
-        -- stdout
-        {"errors":[{"column":31,"file":"daypass.yaml","help":"write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`","line":1,"message":"`a` is not the first segment of a path"},{"column":48,"file":"daypass.yaml","help":"write it like `http://127.0.0.1:7001`","line":1,"message":"an upstream's URL starts with `http://` or `h2c://`"}],"ok":false,"warnings":[]}
-    "#]],
+            exit 2
+            -- stdout
+            {"errors":[{"column":31,"file":"daypass.yaml","help":"write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`","line":1,"message":"`a` is not the first segment of a path"},{"column":48,"file":"daypass.yaml","help":"write it like `http://127.0.0.1:7001`","line":1,"message":"an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`"}],"ok":false,"warnings":[]}
+        "#]],
     );
     check(
         &directory,
@@ -280,7 +280,7 @@ fn a_wrong_configuration_ends_with_2_wherever_it_is_read() {
               1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
                 |                               ^
                 = write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`
-            daypass.yaml:1:48: an upstream's URL starts with `http://` or `h2c://`
+            daypass.yaml:1:48: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
               1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
                 |                                                ^
                 = write it like `http://127.0.0.1:7001`
@@ -290,17 +290,17 @@ fn a_wrong_configuration_ends_with_2_wherever_it_is_read() {
         &directory,
         &["config", "show"],
         &expect![[r#"
-        exit 2
-        -- stderr
-        daypass.yaml:1:31: `a` is not the first segment of a path
-          1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
-            |                               ^
-            = write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`
-        daypass.yaml:1:48: an upstream's URL starts with `http://` or `h2c://`
-          1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
-            |                                                ^
-            = write it like `http://127.0.0.1:7001`
-    "#]],
+            exit 2
+            -- stderr
+            daypass.yaml:1:31: `a` is not the first segment of a path
+              1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
+                |                               ^
+                = write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`
+            daypass.yaml:1:48: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+              1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
+                |                                                ^
+                = write it like `http://127.0.0.1:7001`
+        "#]],
     );
     fs::write(directory.path().join("daypass.yaml"), "api: {}\n").unwrap();
     check(
@@ -444,7 +444,7 @@ fn without_a_server_the_error_says_what_to_do() {
     expect![[r#"
         exit 2
         -- stderr
-        a session is sent to this machine only, because this version does not speak TLS: forward a port, like `ssh -L 8081:127.0.0.1:8081 HOST`
+        a session is sent in the clear to this machine only: use `https://`, or forward a port, like `ssh -L 8081:127.0.0.1:8081 HOST`
     "#]].assert_eq(&output);
 }
 

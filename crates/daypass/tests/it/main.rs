@@ -37,3 +37,5 @@ mod revocation;
 mod schema;
 #[cfg(test)]
 mod serving;
+#[cfg(test)]
+mod tls;

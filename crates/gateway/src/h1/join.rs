@@ -130,12 +130,13 @@ mod tests {
 
     use super::*;
     use crate::alarm::Alarms;
+    use crate::transport::Transport;
 
     /// A wire, and the other end of its connection.
     async fn connected() -> (Wire, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Wire::new(listener.accept().await.unwrap().0), far)
+        (Wire::new(Transport::Tcp(listener.accept().await.unwrap().0)), far)
     }
 
     #[tokio::test]

@@ -12,7 +12,6 @@ use std::task::Poll;
 use access::arrival::BodyLength;
 use access::{Reason, Refused};
 use http::{StatusCode, Version};
-use tokio::net::TcpStream;
 
 use super::answer::{Framing, Passing, Unpassed, end_head, write_head};
 use super::client::write_length;
@@ -30,9 +29,10 @@ use crate::forward::{Brought, Relay};
 use crate::peer::Peer;
 use crate::respond::{Closes, Names, Own, Reply, problem};
 use crate::trace::trace_id;
+use crate::transport::Transport;
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(core: &Rc<Core>, stream: TcpStream, peer: &Peer) {
+pub(crate) async fn serve(core: &Rc<Core>, stream: Transport, peer: &Peer) {
     let connection = Connection { core, peer, wire: Rc::new(Wire::new(stream)), alarm: core.alarms.alarm() };
     let mut head = RequestHead::default();
     let mut patience = HEAD_TIME_MAX;

@@ -10,15 +10,15 @@ use std::task::{Context, Poll, ready};
 
 use http::HeaderMap;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::framing::{Decoded, Decoder, Unframed};
 use crate::bounds::{BODY_INBOX_BYTES_MAX, INBOX_BYTES, KEPT_BUFFER_BYTES_MAX, PIECE_BYTES_MAX};
+use crate::transport::Transport;
 
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    io: RefCell<TcpStream>,
+    io: RefCell<Transport>,
     inbox: RefCell<Inbox>,
     outbox: RefCell<Outbox>,
     /// Of the message that is being read.
@@ -63,7 +63,7 @@ impl From<Unframed> for Broken {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: Transport) -> Self {
         Self {
             io: RefCell::new(stream),
             inbox: RefCell::default(),
@@ -154,8 +154,7 @@ impl Wire {
 
     /// Ends the connection so that the other side cannot take what it has for the whole.
     pub(crate) fn reset(&self) {
-        // A connection that is gone needs no reset.
-        let _ = self.io.borrow().set_zero_linger();
+        self.io.borrow().reset();
     }
 
     /// Says that nothing more will be written.
@@ -215,9 +214,8 @@ impl Wire {
     /// Whether the other side said or ended something while it had nothing to say: checked before a kept
     /// connection is used again.
     pub(crate) fn is_quiet(&self) -> bool {
-        let read = self.io.borrow().try_read(&mut [0]);
-        let silent = matches!(read, Err(why) if why.kind() == io::ErrorKind::WouldBlock);
-        silent && self.inbox.borrow().is_empty() && self.is_body_read() && self.unsent() == 0
+        let clean = self.inbox.borrow().is_empty() && self.is_body_read() && self.unsent() == 0;
+        clean && self.io.borrow_mut().is_quiet()
     }
 
     /// Ready when the other side is gone, while nothing of it is waited for. What it sends meanwhile is kept for
@@ -319,7 +317,7 @@ impl Outbox {
         self.bytes.len().saturating_sub(self.sent)
     }
 
-    fn poll_flush(&mut self, io: &RefCell<TcpStream>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(&mut self, io: &RefCell<Transport>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.unsent() > 0 {
             let written = ready!(Pin::new(&mut *io.borrow_mut()).poll_write(cx, self.rest()))?;
             if written == 0 {
@@ -329,7 +327,8 @@ impl Outbox {
             self.sent = self.sent.saturating_add(written);
         }
         self.reset();
-        Poll::Ready(Ok(()))
+        // TLS may hold some of it back.
+        Pin::new(&mut *io.borrow_mut()).poll_flush(cx)
     }
 
     fn reset(&mut self) {

@@ -14,7 +14,8 @@ use super::super::place::{Named, Place, Placed};
 use super::super::secret::Reference;
 use super::super::size;
 use super::super::text::{self, Concurrency, Size};
-use super::super::upstream::{Forward, Upstream};
+use super::super::tls::UpstreamTls;
+use super::super::upstream::{Forward, UpstreamUrl};
 use super::Resolver;
 
 /// The longest wait for an upstream's answer to begin.
@@ -77,7 +78,7 @@ impl Resolver<'_> {
             request_body_bytes_max: self.size(&limits.request_body).unwrap_or_default(),
             rate: self.rate(limits.rate.as_ref(), limits.burst.as_ref()),
         });
-        let upstreams = self.upstreams(&written.upstreams);
+        let upstreams = self.upstreams(&written.upstreams, written.upstream_tls.as_ref());
         let headers = self.headers(&written.credentials);
         let timeout = self.timeout(&limits.timeout);
         let concurrency = limits.concurrency.as_ref().and_then(|written| self.concurrency(written));
@@ -160,25 +161,36 @@ impl Resolver<'_> {
         limit
     }
 
-    fn upstreams(&mut self, written: &Placed<Vec<Placed<text::Url>>>) -> Vec<Upstream> {
+    fn upstreams(
+        &mut self,
+        written: &Placed<Vec<Placed<text::Url>>>,
+        tls: Option<&Placed<UpstreamTls>>,
+    ) -> Vec<gateway::Upstream> {
         if !(1..=Forward::UPSTREAMS_MAX).contains(&written.len()) {
             let says = format!("an API has 1 to {} upstreams", Forward::UPSTREAMS_MAX);
             self.refuse(written.place, says, "write them like `[http://127.0.0.1:7001]`");
         }
-        let mut upstreams = Vec::new();
-        for url in written.iter() {
-            match url.parse::<Upstream>() {
-                Ok(upstream) if upstreams.contains(&upstream) => {
+        let urls = self.upstream_urls(written);
+        let credentials = self.upstream_tls(tls, &urls);
+        let named = urls.into_iter();
+        named.filter_map(|(place, url)| self.upstream(place, url, credentials.as_ref())).collect()
+    }
+
+    fn upstream_urls(&mut self, written: &[Placed<text::Url>]) -> Vec<(Place, UpstreamUrl)> {
+        let mut urls: Vec<(Place, UpstreamUrl)> = Vec::new();
+        for url in written {
+            match url.parse::<UpstreamUrl>() {
+                Ok(upstream) if urls.iter().any(|(_, known)| *known == upstream) => {
                     self.refuse(url.place, "this upstream stands twice", "keep one of them");
                 }
-                Ok(upstream) => upstreams.push(upstream),
+                Ok(upstream) => urls.push((url.place, upstream)),
                 Err(why) => {
                     self.hide_user_info(url);
                     self.refuse(url.place, why.to_string(), why.advice());
                 }
             }
         }
-        upstreams
+        urls
     }
 
     /// A password in a URL is not shown.

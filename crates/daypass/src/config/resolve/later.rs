@@ -11,9 +11,6 @@ use super::Resolver;
 
 impl Resolver<'_> {
     pub(super) fn refuse_what_is_not_enforced(&mut self, config: &Config) {
-        if let Some(tls) = &config.listen.tls {
-            self.not_enforced("listen.tls", tls.place, "listen on loopback behind something that speaks TLS");
-        }
         self.refuse_fleet_stores(config);
         if let Some(archive) = &config.journal.archive {
             self.not_enforced(
@@ -82,7 +79,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn not_enforced(&mut self, key: &str, place: Place, advice: &str) {
+    pub(super) fn not_enforced(&mut self, key: &str, place: Place, advice: &str) {
         let says = format!("this version does not enforce `{key}`, and refuses to run as if it did");
         self.refuse(place, says, advice);
     }

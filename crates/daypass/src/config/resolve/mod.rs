@@ -8,6 +8,7 @@ mod later;
 mod people;
 mod reach;
 mod role;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -55,6 +56,7 @@ impl Resolver<'_> {
     fn settings(&mut self, config: &Config) -> Option<Settings> {
         self.refuse_what_is_not_enforced(config);
         self.warn_of_what_is_not_in_force(config);
+        let identities = self.identities(config.listen.tls.as_ref());
         let listeners = self.listeners(&config.listen);
         let public_url = config.public_url.as_ref().and_then(|url| self.public_url(url));
         let users = self.users(&config.identity.users);
@@ -68,6 +70,7 @@ impl Resolver<'_> {
         Some(Settings {
             proxy,
             console,
+            identities,
             public_url,
             data: self.directory.join(&*config.data.value),
             durability: config.journal.durability,
@@ -125,6 +128,10 @@ impl Resolver<'_> {
     fn listeners(&mut self, listen: &Listen) -> Option<(SocketAddr, SocketAddr)> {
         let proxy = self.address(&listen.proxy);
         let console = self.address(&listen.console);
+        if listen.tls.is_none() {
+            self.warn_of_open_air(&listen.proxy, proxy);
+            self.warn_of_open_air(&listen.console, console);
+        }
         let (proxy, console) = (proxy?, console?);
         if proxy == console && proxy.port() != 0 {
             let says = "the proxy and the console cannot listen at one address";
@@ -136,19 +143,19 @@ impl Resolver<'_> {
 
     fn address(&mut self, written: &Placed<Address>) -> Option<SocketAddr> {
         let address: Option<SocketAddr> = written.parse().ok();
-        match address {
-            None => {
-                let says = format!("`{}` is not an address to listen on", written.value);
-                self.refuse(written.place, says, "write an IP address and a port, like `127.0.0.1:8080`");
-            }
-            Some(address) if !address.ip().is_loopback() => {
-                let says = "credentials travel unencrypted to this address: this version does not speak TLS";
-                let advice = "listen on loopback behind something that does, or trust the network";
-                self.warn(written.place, says, advice);
-            }
-            Some(_) => {}
+        if address.is_none() {
+            let says = format!("`{}` is not an address to listen on", written.value);
+            self.refuse(written.place, says, "write an IP address and a port, like `127.0.0.1:8080`");
         }
         address
+    }
+
+    fn warn_of_open_air(&mut self, written: &Placed<Address>, address: Option<SocketAddr>) {
+        if address.is_some_and(|address| !address.ip().is_loopback()) {
+            let says = "credentials travel unencrypted to this address";
+            let advice = "add `listen.tls`, or listen on loopback behind something that speaks TLS";
+            self.warn(written.place, says, advice);
+        }
     }
 
     fn public_url(&mut self, written: &Placed<Url>) -> Option<String> {
@@ -165,7 +172,7 @@ fn parse_public_url(text: &str) -> Result<String, (&'static str, &'static str)> 
     let (scheme, rest) = text.split_once("://").ok_or(("this is not a URL", example))?;
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let plain = !authority.contains(['/', '?', '#', '@']);
-    let host = upstream::host_and_port(authority).filter(|_| plain);
+    let host = upstream::host_and_port(authority, 80).filter(|_| plain);
     let (host, _) =
         host.ok_or(("a public URL is a scheme, a host and perhaps a port, without a path", example))?;
     match scheme {

@@ -182,7 +182,7 @@ fn routes_and_upstreams_mean_one_thing() {
     check(
         "apis:
   a: { route: { prefix: orders }, upstreams: [] }
-  b: { route: { prefix: /a/b }, upstreams: [https://a, ftp://a, 'http://u:hunter2@a', http://a/../b] }
+  b: { route: { prefix: /a/b }, upstreams: [h2c://a, ftp://a, 'http://u:hunter2@a', http://a/../b] }
   c: { route: { prefix: /same }, upstreams: [http://a, http://a] }
   d: { route: { prefix: /same }, upstreams: [http://a] }
   e: { route: { host: API.example.com }, upstreams: [http://a] }
@@ -199,24 +199,20 @@ fn routes_and_upstreams_mean_one_thing() {
                 |                                              ^
                 = write them like `[http://127.0.0.1:7001]`
             daypass.yaml:3:25: `/a/b` is not the first segment of a path
-              3 |   b: { route: { prefix: /a/b }, upstreams: [https://a, ftp://a, ********************, http://a/../b] }
+              3 |   b: { route: { prefix: /a/b }, upstreams: [h2c://a, ftp://a, ********************, http://a/../b] }
                 |                         ^^^^
                 = write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`
-            daypass.yaml:3:45: this version does not speak TLS to upstreams
-              3 |   b: { route: { prefix: /a/b }, upstreams: [https://a, ftp://a, ********************, http://a/../b] }
-                |                                             ^^^^^^^^^
-                = use `http://` or `h2c://` on a network that you trust
-            daypass.yaml:3:56: an upstream's URL starts with `http://` or `h2c://`
-              3 |   b: { route: { prefix: /a/b }, upstreams: [https://a, ftp://a, ********************, http://a/../b] }
-                |                                                        ^^^^^^^
+            daypass.yaml:3:54: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+              3 |   b: { route: { prefix: /a/b }, upstreams: [h2c://a, ftp://a, ********************, http://a/../b] }
+                |                                                      ^^^^^^^
                 = write it like `http://127.0.0.1:7001`
-            daypass.yaml:3:65: an upstream's URL does not carry a user or password
-              3 |   b: { route: { prefix: /a/b }, upstreams: [https://a, ftp://a, ********************, http://a/../b] }
-                |                                                                 ^^^^^^^^^^^^^^^^^^^^
+            daypass.yaml:3:63: an upstream's URL does not carry a user or password
+              3 |   b: { route: { prefix: /a/b }, upstreams: [h2c://a, ftp://a, ********************, http://a/../b] }
+                |                                                               ^^^^^^^^^^^^^^^^^^^^
                 = add them with `credentials.headers`, by reference
-            daypass.yaml:3:87: an upstream's path is plain segments, without `..`, `%`, `?` or `#`
-              3 |   b: { route: { prefix: /a/b }, upstreams: [https://a, ftp://a, ********************, http://a/../b] }
-                |                                                                                       ^^^^^^^^^^^^^
+            daypass.yaml:3:85: an upstream's path is plain segments, without `..`, `%`, `?` or `#`
+              3 |   b: { route: { prefix: /a/b }, upstreams: [h2c://a, ftp://a, ********************, http://a/../b] }
+                |                                                                                     ^^^^^^^^^^^^^
                 = write it like `http://127.0.0.1:7001`
             daypass.yaml:4:56: this upstream stands twice
               4 |   c: { route: { prefix: /same }, upstreams: [http://a, http://a] }

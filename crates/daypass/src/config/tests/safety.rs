@@ -98,7 +98,7 @@ fn headers_that_daypass_owns_are_not_given_away() {
 #[test]
 fn what_is_not_enforced_is_refused() {
     check(
-        "listen: { tls: { certificate: 'file:a', key: 'file:b' } }
+        "listen: { tls: { certificate: 'file:missing', key: 'file:missing', client_ca: 'file:missing' } }
 ledger: postgres://daypass:hunter2@db/daypass
 limits_store: redis://cache
 journal:
@@ -120,10 +120,18 @@ roles:
   viewer: { allow: ['orders:read'], when: 'context.body.amount <= 100' }
 ",
         &expect![[r#"
-            daypass.yaml:1:16: this version does not enforce `listen.tls`, and refuses to run as if it did
-              1 | listen: { tls: { certificate: 'file:a', key: 'file:b' } }
-                |                ^
-                = listen on loopback behind something that speaks TLS
+            daypass.yaml:1:31: the file `missing` cannot be read: No such file or directory (os error 2)
+              1 | listen: { tls: { certificate: 'file:missing', key: 'file:missing', client_ca: 'file:missing' } }
+                |                               ^^^^^^^^^^^^^^
+                = put it there, readable by the server's user
+            daypass.yaml:1:52: the file `missing` cannot be read: No such file or directory (os error 2)
+              1 | listen: { tls: { certificate: 'file:missing', key: 'file:missing', client_ca: 'file:missing' } }
+                |                                                    ^^^^^^^^^^^^^^
+                = put it there, readable by the server's user
+            daypass.yaml:1:79: this version does not enforce `listen.tls.client_ca`, and refuses to run as if it did
+              1 | listen: { tls: { certificate: 'file:missing', key: 'file:missing', client_ca: 'file:missing' } }
+                |                                                                               ^^^^^^^^^^^^^^
+                = remove it, and give service keys or tokens
             daypass.yaml:2:9: this version keeps `ledger` in `sqlite` only
               2 | ledger: *************************************
                 |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
@@ -281,12 +289,12 @@ fn listeners_are_addresses_and_urls_are_safe() {
     check_with(
         "listen: { console: 0.0.0.0:8081 }",
         &expect![[r#"
-        ok
-        daypass.yaml:2:20: credentials travel unencrypted to this address: this version does not speak TLS
-          2 | listen: { console: 0.0.0.0:8081 }
-            |                    ^^^^^^^^^^^^
-            = listen on loopback behind something that does, or trust the network
-    "#]],
+            ok
+            daypass.yaml:2:20: credentials travel unencrypted to this address
+              2 | listen: { console: 0.0.0.0:8081 }
+                |                    ^^^^^^^^^^^^
+                = add `listen.tls`, or listen on loopback behind something that speaks TLS
+        "#]],
     );
     check_with(
         "public_url: http://daypass.example.com",

@@ -1,0 +1,110 @@
+use super::*;
+
+#[test]
+fn certificates_and_keys_belong_together() {
+    check_with(
+        "listen: { tls: { certificate: 'file:cert.pem', key: 'file:key.pem', others: [{ certificate: 'file:cert.pem', key: 'file:key.pem' }] } }",
+        &expect![[r#"
+            ok
+        "#]],
+    );
+    let pair = |certificate: &str, key: &str, expected: &Expect| {
+        check_with(&format!("listen: {{ tls: {{ certificate: '{certificate}', key: '{key}' }} }}"), expected);
+    };
+    pair(
+        "file:cert.pem",
+        "file:other.key",
+        &expect![[r#"
+        daypass.yaml:2:53: the private key does not belong to the certificate
+          2 | listen: { tls: { certificate: 'file:cert.pem', key: 'file:other.key' } }
+            |                                                     ^^^^^^^^^^^^^^^^
+            = write the certificate, then those between it and its authority, into `certificate`, and its own key into `key`
+    "#]],
+    );
+    pair(
+        "file:key.pem",
+        "file:key.pem",
+        &expect![[r#"
+            daypass.yaml:2:31: the file holds no certificate in PEM
+              2 | listen: { tls: { certificate: 'file:key.pem', key: 'file:key.pem' } }
+                |                               ^^^^^^^^^^^^^^
+                = write the certificate, then those between it and its authority, into `certificate`, and its own key into `key`
+        "#]],
+    );
+    pair(
+        "file:cert.pem",
+        "file:cert.pem",
+        &expect![[r#"
+            daypass.yaml:2:53: the file holds no private key in PEM
+              2 | listen: { tls: { certificate: 'file:cert.pem', key: 'file:cert.pem' } }
+                |                                                     ^^^^^^^^^^^^^^^
+                = write the certificate, then those between it and its authority, into `certificate`, and its own key into `key`
+        "#]],
+    );
+    pair(
+        "file:empty.txt",
+        "file:key.pem",
+        &expect![[r#"
+            daypass.yaml:2:31: the file holds no certificate in PEM
+              2 | listen: { tls: { certificate: 'file:empty.txt', key: 'file:key.pem' } }
+                |                               ^^^^^^^^^^^^^^^^
+                = write the certificate, then those between it and its authority, into `certificate`, and its own key into `key`
+        "#]],
+    );
+    pair(
+        "file:cert.pem",
+        "hunter2",
+        &expect![[r#"
+            daypass.yaml:2:53: certificates and keys are given as files
+              2 | listen: { tls: { certificate: 'file:cert.pem', key: ********* } }
+                |                                                     ^^^^^^^^^
+                = write `file:PATH`
+        "#]],
+    );
+    pair(
+        "env:CERTIFICATE",
+        "file:key.pem",
+        &expect![[r#"
+            daypass.yaml:2:31: certificates and keys are given as files
+              2 | listen: { tls: { certificate: *****************, key: 'file:key.pem' } }
+                |                               ^^^^^^^^^^^^^^^^^
+                = write `file:PATH`
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_said_of_tls_to_upstreams_means_something() {
+    let mut told = String::new();
+    let mut load_api = |upstreams: &str, tls: &str| {
+        let api = format!("a: {{ route: {{ prefix: /a }}, upstreams: [{upstreams}], upstream_tls: {tls} }}");
+        let loaded = load(&format!("apis:\n  {api}\n"));
+        told.push_str(&loaded.map_or_else(|error| error.to_string(), |_| "ok\n".to_owned()));
+    };
+    let pinned =
+        "{ ca: 'file:cert.pem', certificate: 'file:cert.pem', key: 'file:key.pem', server_name: a.internal }";
+    load_api("https://a, 'h2://[::1]:8443'", pinned);
+    load_api("http://a", pinned);
+    load_api("https://a", "{ ca: 'file:key.pem' }");
+    load_api("https://a", "{ ca: 'file:cert.pem', certificate: 'file:cert.pem' }");
+    load_api("https://a", "{ ca: 'file:cert.pem', server_name: 'a b' }");
+    expect![[r#"
+        ok
+        daypass.yaml:2:68: `upstream_tls` is about `https://` and `h2://` upstreams, and this API has none
+          2 |   a: { route: { prefix: /a }, upstreams: [http://a], upstream_tls: { ca: 'file:cert.pem', certificate: 'file:cert.pem', key: 'file:key.pem', server_name: a.internal } }
+            |                                                                    ^
+            = write `https://` before the upstream's host, or remove it
+        daypass.yaml:2:75: the file holds no certificate of an authority in PEM
+          2 |   a: { route: { prefix: /a }, upstreams: [https://a], upstream_tls: { ca: 'file:key.pem' } }
+            |                                                                           ^^^^^^^^^^^^^^
+            = put the authorities' own certificates there, in PEM
+        daypass.yaml:2:105: a certificate and its key go together
+          2 |   a: { route: { prefix: /a }, upstreams: [https://a], upstream_tls: { ca: 'file:cert.pem', certificate: 'file:cert.pem' } }
+            |                                                                                                         ^^^^^^^^^^^^^^^
+            = add the other of the two
+        daypass.yaml:2:43: no certificate can be for `a b`
+          2 |   a: { route: { prefix: /a }, upstreams: [https://a], upstream_tls: { ca: 'file:cert.pem', server_name: 'a b' } }
+            |                                           ^^^^^^^^^
+            = write the name or address that the upstream's certificate is for
+    "#]].assert_eq(&told);
+}

@@ -1,0 +1,51 @@
+//! `listen.tls` and `upstream_tls` as they are written.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::place::Placed;
+use super::text::{FileReference, Text};
+
+/// Certificates for the listeners. Read again with every reload; connections that are open keep theirs.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenTls {
+    /// The certificate chain, PEM, its own certificate first.
+    pub certificate: Placed<FileReference>,
+    /// Its private key, PEM.
+    pub key: Placed<FileReference>,
+    /// More of them: the first that is for the name a client asks for is shown, else the one above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<KeyPair>,
+    /// Who signs client certificates, PEM. Refused by this version, which asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<Placed<FileReference>>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyPair {
+    /// The certificate chain, PEM, its own certificate first.
+    pub certificate: Placed<FileReference>,
+    /// Its private key, PEM.
+    pub key: Placed<FileReference>,
+}
+
+/// How upstreams prove who they are, and who Daypass is to them. About `https://` and `h2://` upstreams.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamTls {
+    /// The authorities that are believed, PEM; no others are. Without it, those that the system trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<Placed<FileReference>>,
+    /// Daypass's own certificate chain, PEM, for upstreams that ask for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Placed<FileReference>>,
+    /// Its private key, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Placed<FileReference>>,
+    /// The name that the upstreams' certificates are for, where it is not the host of their URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<Placed<Text>>,
+}

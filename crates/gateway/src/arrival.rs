@@ -6,12 +6,14 @@ use access::arrival::{Arrival, BodyLength, Shown};
 use access::canonical::Target;
 use access::operation::Method;
 use access::{Reason, Refused, RequestId, Timestamp, credential};
+use http::Version;
 
 use crate::bounds::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use crate::fields::FieldList;
 use crate::h1::head::Asked;
 use crate::peer::Peer;
 use crate::trace::TraceId;
+use crate::websocket;
 
 /// The parts of a request's head, as parsed and not yet judged.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(crate) struct Head<'a> {
     pub(crate) at: Timestamp,
     pub(crate) peer: &'a Peer,
     pub(crate) trace: TraceId,
+    pub(crate) version: Version,
     pub(crate) method: &'a str,
     /// The authority of the request target (absolute form, or HTTP/2's `:authority`).
     pub(crate) authority: Option<&'a str>,
@@ -49,10 +52,12 @@ pub(crate) struct Fields<'a> {
     pub(crate) content_length: Field<'a>,
     pub(crate) expect: Field<'a>,
     pub(crate) upgrade: Field<'a>,
+    pub(crate) websocket_key: Field<'a>,
+    pub(crate) websocket_version: Field<'a>,
     pub(crate) user_agent: Field<'a>,
     pub(crate) traceparent: Field<'a>,
     /// Whether `Connection` lists `upgrade`.
-    connection_upgrades: bool,
+    pub(crate) connection_upgrades: bool,
     count: usize,
     bytes: usize,
     fault: Option<&'static str>,
@@ -110,6 +115,8 @@ impl<'a> Fields<'a> {
             b"content-length" => self.content_length.add(value),
             b"expect" => self.expect.add(value),
             b"upgrade" => self.upgrade.add(value),
+            b"sec-websocket-key" => self.websocket_key.add(value),
+            b"sec-websocket-version" => self.websocket_version.add(value),
             b"user-agent" => self.user_agent.add(value),
             b"traceparent" => self.traceparent.add(value),
             b"connection" => {
@@ -205,17 +212,10 @@ fn refuse_odd_fields(fields: &Fields<'_>) -> Result<(), Refused> {
 fn refuse_odd_upgrade(head: &Head<'_>, method: Method) -> Result<(), Refused> {
     match head.fields.upgrade {
         Field::Absent => Ok(()),
-        Field::Once(_)
-            if head.asks_for_websocket()
-                && head.fields.connection_upgrades
-                && method == Method::Get
-                && head.body == BodyLength::None =>
-        {
-            Ok(())
-        }
+        Field::Once(_) if websocket::is_handshake(head, method) => Ok(()),
         _ => Err(Refused::because(
             Reason::UpgradeRefused,
-            "only a WebSocket handshake may upgrade a connection",
+            "only a whole WebSocket handshake, of version 13 and over HTTP/1.1, may upgrade a connection",
         )),
     }
 }
@@ -225,20 +225,41 @@ fn host<'a>(head: &Head<'a>) -> Result<&'a str, Refused> {
     let host = match (head.authority, head.fields.host) {
         (_, Field::Several) => return Err(malformed("the request has more than one `Host` header")),
         (None, Field::Absent) => return Err(malformed("the request names no host")),
+        (Some(_), Field::Absent) if head.version == Version::HTTP_11 => {
+            return Err(malformed("the request has no `Host` header"));
+        }
         (Some(authority), Field::Absent) => authority,
         (None, Field::Once(_)) => head.fields.host.text().unwrap_or(""),
         (Some(authority), Field::Once(host)) if authority.as_bytes() == host => authority,
         (Some(_), Field::Once(_)) => return Err(malformed("the request names two hosts")),
     };
-    let plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_');
-    if host.is_empty() || host.len() > 255 || !host.bytes().all(plain) {
-        return Err(malformed("the host is empty, too long, or has characters that a host does not have"));
+    if !is_host(host) {
+        return Err(malformed(
+            "the host is not a name or an address, with or without a port from 1 to 65535",
+        ));
     }
     if credential::occurs_in(host.as_bytes()) {
         return Err(malformed("a credential stands in the host"));
     }
     Ok(host)
+}
+
+/// A name, or an address as in a URL, with or without a port (RFC 3986, section 3.2.2).
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", rest),
+        Some(_) => return false,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let digits = port.strip_prefix(':').unwrap_or("1");
+    let is_port =
+        digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok_and(|port| port > 0);
+    text.len() <= 255
+        && !name.is_empty()
+        && name.bytes().all(plain)
+        && is_port
+        && (port.is_empty() || port.starts_with(':'))
 }
 
 fn target<'a>(head: &Head<'a>) -> Result<Target<'a>, Refused> {
@@ -357,6 +378,7 @@ mod tests {
             at: Timestamp::EPOCH,
             peer: &Peer::new([127, 0, 0, 1].into(), Security::None),
             trace: TraceId::new(),
+            version: Version::HTTP_11,
             method: "GET",
             authority: None,
             path,
@@ -373,6 +395,9 @@ mod tests {
     fn a_head_with_two_readings_is_malformed() {
         let host = ("host", "a");
         assert_eq!(judge("/x", &[host]).as_deref(), Ok("a /x"));
+        for known in ["A.b-c_d.", "127.0.0.1:8080", "a:65535", "[::1]", "[::1]:80"] {
+            assert_eq!(judge("/x", &[("host", known)]), Ok(format!("{known} /x")));
+        }
         for fields in [
             &[][..],
             &[host, host],
@@ -380,6 +405,16 @@ mod tests {
             &[("host", "a b")],
             &[("host", "a/b")],
             &[("host", "user@a")],
+            &[("host", "a:")],
+            &[("host", "a:0")],
+            &[("host", "a:65536")],
+            &[("host", "a:+80")],
+            &[("host", "a:80:80")],
+            &[("host", "[a]")],
+            &[("host", "[::1]80")],
+            &[("host", "[::1")],
+            &[("host", "::1")],
+            &[("host", ":80")],
             &[host, ("authorization", "Bearer a"), ("authorization", "Bearer a")],
             &[host, ("content-length", "1"), ("content-length", "1")],
             &[host, ("expect", "something")],

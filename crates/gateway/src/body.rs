@@ -94,7 +94,7 @@ impl Inbound {
     pub(crate) fn is_end(&self) -> bool {
         match self {
             Self::None => true,
-            Self::Http1(wire) => wire.is_body_read(),
+            Self::Http1(wire) => wire.is_body_read() && !wire.has_trailers(),
             Self::Http2(incoming) => incoming.is_end_stream(),
         }
     }
@@ -152,6 +152,11 @@ impl Progress {
             waker.wake();
         }
         Uploaded::Partly
+    }
+
+    /// Whether some of the body may still be sent.
+    pub(crate) const fn is_open(&self) -> bool {
+        !self.over.get()
     }
 
     fn wake_with(&self, cx: &Context<'_>) {

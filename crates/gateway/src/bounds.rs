@@ -69,6 +69,10 @@ pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
 pub const CONNECT_TRIES_MAX: usize = 3;
 /// The most idle connections kept to one upstream by one core: further ones are closed.
 pub const UPSTREAM_IDLE_MAX: usize = 256;
+/// The most requests that are sent over one HTTP/2 connection to an upstream at once: for more there is another.
+pub const UPSTREAM_STREAMS_MAX: usize = 100;
+/// The most HTTP/2 connections of one core to one upstream: beyond it they are shared by more requests.
+pub const UPSTREAM_SHARED_MAX: usize = 64;
 /// How long an idle upstream connection is kept: below the 5 s after which common servers close theirs.
 pub const UPSTREAM_IDLE_TIME_MAX: Duration = Duration::from_secs(4);
 /// The longest head of an upstream's answer, in bytes: beyond it `upstream_malformed`.

@@ -146,6 +146,10 @@ impl Answers<'_> {
             Some(why @ Stopped::Malformed) => Refused::because(Reason::RequestMalformed, why.to_string()),
             Some(Stopped::Answered) | None => told(failure),
         };
+        if matches!(failure, SendFailure::Unreachable | SendFailure::Unproven(_)) {
+            // The row says where a request was sent.
+            admitted.entry.upstream = None;
+        }
         admitted.entry.fail(Some(status(refused.reason).as_u16()), refused.reason);
         self.problem(&refused)
     }
@@ -285,6 +289,8 @@ pub(crate) enum Broken {
     Upstream,
     #[error("the upstream's answer stood still")]
     Idle,
+    #[error("the client left before it had sent its request")]
+    Client,
 }
 
 impl Relay {
@@ -298,7 +304,7 @@ impl Relay {
         out: &mut Vec<u8>,
     ) -> Poll<Result<Piece, Broken>> {
         self.poll_cut(cx)?;
-        self.poll_sending(cx);
+        self.poll_sending(cx)?;
         let before = out.len();
         let polled = self.inbound.poll_piece(cx, out);
         let bytes = out.len().saturating_sub(before) as u64;
@@ -357,14 +363,25 @@ impl Relay {
     }
 
     /// Whether an upstream takes the rest of a request that it has answered is its own affair.
-    pub(crate) fn poll_sending(&mut self, cx: &mut Context<'_>) {
-        let Some(sending) = &mut self.sending else { return };
-        if let Poll::Ready(sent) = sending.poll(cx) {
+    ///
+    /// # Errors
+    /// [`Broken::Client`].
+    pub(crate) fn poll_sending(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        if let Some(sending) = &mut self.sending
+            && let Poll::Ready(sent) = sending.poll(cx)
+        {
             self.sending = None;
             if sent.is_err() {
                 self.lease = None;
             }
         }
+        let stopped = self.entry.progress.as_ref().and_then(|progress| progress.stopped.get());
+        if stopped == Some(Stopped::Client) { Err(Broken::Client) } else { Ok(()) }
+    }
+
+    /// Whether somebody still reads the request's body, and so finds out when its client leaves.
+    pub(crate) fn is_uploading(&self) -> bool {
+        self.entry.progress.as_ref().is_some_and(|progress| progress.is_open())
     }
 
     /// The last byte was handed over: the request's body ends too, the entry closes, the connection goes back.
@@ -410,7 +427,7 @@ impl Switched {
     /// head is in the client's outbox.
     pub(crate) async fn pass(mut self, client: &Wire) {
         let status = self.entry.upstream_status;
-        let Some(upstream) = self.lease.as_ref().map(Lease::wire) else {
+        let Some(upstream) = self.lease.as_ref().and_then(Lease::wire) else {
             return self.entry.fail(status, Reason::UpstreamMalformed);
         };
         let (passed, uploaded) = (Passed::default(), Rc::new(Progress::default()));

@@ -26,8 +26,9 @@ use crate::bounds::{
     CLIENT_IDLE_TIME_MAX, CUT_TIME_MAX, H2_HEADER_LIST_BYTES_MAX, H2_RESETS_PENDING_MAX, H2_STREAMS_MAX,
 };
 use crate::core::{Core, LocalExecutor, Phase, draining};
-use crate::fields::FieldList;
+use crate::fields::{FieldList, Sink as _};
 use crate::forward::{Broken, Brought, Relay};
+use crate::h1::head::Asked;
 use crate::h1::wire::Piece;
 use crate::peer::Peer;
 use crate::respond::{Own, Reply, status};
@@ -137,7 +138,8 @@ async fn answer(
     let (fields, inbound) = (FieldList::from(&parts.headers), Inbound::Http2(incoming));
     let head = head(&parts, &fields, inbound.length(), id, at, &peer);
     let brought = Brought { fields: &fields, inbound, alarm: core.alarms.alarm() };
-    written(core.answer(&head, brought).await, stream)
+    let reply = core.answer(&head, brought).await;
+    written(reply, head.asked(), stream)
 }
 
 fn head<'p>(
@@ -148,12 +150,13 @@ fn head<'p>(
     at: access::Timestamp,
     peer: &'p Peer,
 ) -> Head<'p> {
-    let fields = Fields::read(fields, None);
+    let fields = Fields::read(fields, fault(parts, fields));
     Head {
         id,
         at,
         peer,
         trace: trace_id(fields.traceparent.text(), id),
+        version: parts.version,
         method: parts.method.as_str(),
         authority: parts.uri.authority().map(http::uri::Authority::as_str),
         path: parts.uri.path(),
@@ -163,13 +166,27 @@ fn head<'p>(
     }
 }
 
+/// Why a head has more than one reading, beyond what the codec refuses (RFC 9113, sections 8.2.1 and 8.3.1).
+fn fault(parts: &Parts, fields: &FieldList) -> Option<&'static str> {
+    let scheme = parts.uri.scheme_str();
+    if scheme.is_some_and(|scheme| scheme != "http" && scheme != "https") {
+        return Some("the request is for something other than `http` or `https`");
+    }
+    let padded = |value: &[u8]| value.trim_ascii().len() != value.len();
+    fields.iter().any(|(_, value)| padded(value)).then_some("a header's value begins or ends with a space")
+}
+
 /// The client left: its stream is reset.
 #[derive(Debug, thiserror::Error)]
 #[error("the client left before it had sent its request")]
 struct Left;
 
-fn written(reply: Reply, stream: OpenStream) -> Result<Response<Answer>, Left> {
+fn written(reply: Reply, asked: Asked, stream: OpenStream) -> Result<Response<Answer>, Left> {
     let (status, fields, body) = match reply {
+        Reply::Own(Own { status, mut fields, body, .. }) if asked == Asked::Head => {
+            fields.add(b"content-length", body.len().to_string().as_bytes());
+            (status, fields, Source::Own(None))
+        }
         Reply::Own(Own { status, fields, body, .. }) => (status, fields, Source::Own(Some(body.into()))),
         Reply::Relay(mut relay) => {
             if relay.inbound.is_end() {
@@ -214,9 +231,13 @@ impl Body for Answer {
             Source::Relay(relay) => relay,
         };
         let mut out = Vec::new();
-        let piece = match ready!(relay.poll_piece(cx, &mut out)) {
-            Ok(piece) => piece,
-            Err(why) => return Poll::Ready(Some(Err(why))),
+        // Framing that came without bytes is no frame. Each turn uses up what has come, or waits.
+        let piece = loop {
+            match ready!(relay.poll_piece(cx, &mut out)) {
+                Ok(Piece::Data) if out.is_empty() && !relay.inbound.is_end() => {}
+                Ok(piece) => break piece,
+                Err(why) => return Poll::Ready(Some(Err(why))),
+            }
         };
         // The codec does not ask again once it knows the end.
         if matches!(piece, Piece::End(_)) || relay.inbound.is_end() {

@@ -96,12 +96,27 @@ pub(crate) fn for_upstream(
     });
     let named = Named::of(sent);
     for (name, value) in sent.iter() {
-        if !is_dropped_from_request(name) && !named.lists(name) && !overridden(name) {
+        if !is_dropped_from_request(name) && !named.lists(name) && !overridden(name) && name != COOKIE {
             out.add(name, value);
         }
     }
+    if !named.lists(COOKIE) && !overridden(COOKIE) {
+        add_cookies(sent, out);
+    }
     for (name, value) in &forward.headers {
         out.add(name.as_str().as_bytes(), value.as_bytes());
+    }
+}
+
+const COOKIE: &[u8] = b"cookie";
+
+/// However many fields they came in, they go out in one (RFC 9113, section 8.2.3): servers differ about several.
+fn add_cookies(sent: &FieldList, out: &mut impl Sink) {
+    let mut values = sent.all(COOKIE);
+    match (values.next(), values.next()) {
+        (None, _) => {}
+        (Some(only), None) => out.add(COOKIE, only),
+        (Some(_), Some(_)) => out.add(COOKIE, &sent.all(COOKIE).collect::<Vec<_>>().join(&b"; "[..])),
     }
 }
 
@@ -153,13 +168,40 @@ pub(crate) fn stamp(fields: &mut FieldList, request_id: &str, receipt: Option<&s
 
 /// Drops of trailers what an upstream may not say to a client.
 pub(crate) fn drop_reserved(fields: &mut HeaderMap) {
-    let reserved =
-        |name: &&HeaderName| is_hop_by_hop(name.as_str().as_bytes()) || is_reserved(name.as_str().as_bytes());
+    let reserved = |name: &&HeaderName| {
+        let name = name.as_str().as_bytes();
+        is_hop_by_hop(name) || is_reserved(name) || belongs_to_head(name)
+    };
     while let Some(name) = fields.keys().find(reserved).cloned() {
         if let http::header::Entry::Occupied(entry) = fields.entry(&name) {
             entry.remove_entry_mult();
         }
     }
+}
+
+/// Fields that mean something only before the body: what routes, authenticates, changes the answer's meaning or says
+/// what the body is (RFC 9110, section 6.5.1).
+fn belongs_to_head(name: &[u8]) -> bool {
+    name.starts_with(b"content-")
+        || name.starts_with(b"access-control-")
+        || matches!(
+            name,
+            b"host"
+                | b"authorization"
+                | b"proxy-authorization"
+                | b"proxy-authenticate"
+                | b"www-authenticate"
+                | b"authentication-info"
+                | b"set-cookie"
+                | b"cache-control"
+                | b"expires"
+                | b"vary"
+                | b"location"
+                | b"refresh"
+                | b"retry-after"
+                | b"date"
+                | b"strict-transport-security"
+        )
 }
 
 fn is_reserved(name: &[u8]) -> bool {

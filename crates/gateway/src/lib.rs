@@ -16,6 +16,7 @@
 mod alarm;
 mod arrival;
 mod body;
+mod connect;
 mod core;
 mod fields;
 mod forward;
@@ -28,10 +29,12 @@ mod peer;
 mod pipeline;
 mod record;
 mod respond;
+mod shared;
 mod streams;
 mod trace;
 mod transport;
 mod upstream;
+mod websocket;
 
 pub mod bounds;
 pub mod gateway;

@@ -12,30 +12,22 @@ use std::sync::atomic::Ordering;
 use access::operation::Method;
 use access::{Clock, Timestamp};
 use http::{HeaderMap, Request, StatusCode, Version};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 
 use crate::arrival::Head;
 use crate::body::{Inbound, Stopped, Upload};
-use crate::bounds::{
-    CONNECT_TIME_MAX, CONNECT_TRIES_MAX, UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIME_MAX,
-    UPSTREAM_PING_TIME,
-};
-use crate::core::LocalExecutor;
+use crate::bounds::{CONNECT_TRIES_MAX, UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIME_MAX};
+use crate::connect::{Unconnected, connect, connect_http2};
 use crate::fields::{FieldList, Sink as _};
 use crate::h1::client::{NoAnswer, Sending, Sent, StatesLength, Switching, exchange};
 use crate::h1::head::{Persistence, ResponseHead};
 use crate::h1::wire::Wire;
 use crate::headers::{self, Added};
-use crate::listen::keep_alive;
 use crate::picture::{Forward, Protocol, Upstream};
 use crate::record::Admitted;
+use crate::shared::{OpenStream, Sender, Shared};
 use crate::tls::Unproven;
 use crate::trace::TraceParent;
-use crate::transport::Transport;
-
-type Http2 = http2::SendRequest<Upload>;
+use crate::websocket;
 
 /// Idle connections by place, each with the time since when it is idle; the last used is last.
 type Idle = BTreeMap<Arc<str>, VecDeque<(Rc<Wire>, Timestamp)>>;
@@ -45,7 +37,7 @@ type Idle = BTreeMap<Arc<str>, VecDeque<(Rc<Wire>, Timestamp)>>;
 pub(crate) struct Pool {
     clock: Arc<dyn Clock>,
     idle: RefCell<Idle>,
-    shared: RefCell<BTreeMap<Arc<str>, Http2>>,
+    shared: Shared,
 }
 
 /// Why a request got no answer.
@@ -67,9 +59,18 @@ pub(crate) enum SendFailure {
     Late,
 }
 
-/// An HTTP/1.1 connection lent for one exchange; given back when the exchange ended cleanly.
+/// What is lent for one exchange.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) enum Lease {
+    /// A connection, given back when the exchange ended cleanly.
+    Whole(WholeLease),
+    /// A share of one, given back in any case.
+    Stream { _open: OpenStream },
+}
+
+/// An HTTP/1.1 connection.
+#[derive(Debug)]
+pub(crate) struct WholeLease {
     pool: Rc<Pool>,
     place: Arc<str>,
     wire: Rc<Wire>,
@@ -77,13 +78,16 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn wire(&self) -> &Wire {
-        &self.wire
+    pub(crate) fn wire(&self) -> Option<&Wire> {
+        match self {
+            Self::Whole(lease) => Some(&lease.wire),
+            Self::Stream { .. } => None,
+        }
     }
 
-    /// Gives the connection back at `now` for the next request, if it can carry one.
+    /// Gives a connection back at `now` for the next request, if it can carry one.
     pub(crate) fn give_back(self, now: Timestamp) {
-        let Self { pool, place, wire, persistence } = self;
+        let Self::Whole(WholeLease { pool, place, wire, persistence }) = self else { return };
         if persistence == Persistence::Close || !wire.is_body_read() {
             return;
         }
@@ -121,6 +125,10 @@ impl Outgoing<'_> {
 
     fn switching(&self) -> Switching {
         if self.head.asks_for_websocket() { Switching::Asked } else { Switching::NotAsked }
+    }
+
+    fn is_agreed(&self, answer: &ResponseHead) -> bool {
+        websocket::agrees(&answer.fields, self.head.fields.websocket_key)
     }
 
     /// Writes the head but for the fields of framing.
@@ -182,31 +190,23 @@ pub(crate) struct Answered {
 enum Attempt {
     Answered(Answered),
     /// Nothing of the request was sent.
-    Unsent(Upload, Unsent),
+    Unsent(Upload, Unconnected),
     /// It may have been sent, and must not be sent again.
     Failed(SendFailure),
 }
 
-/// Why nothing of a request was sent to an upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unsent {
-    /// It cannot be connected to, or closed what was connected.
-    Unreachable,
-    Unproven(Unproven),
-}
-
-impl From<Unsent> for SendFailure {
-    fn from(why: Unsent) -> Self {
+impl From<Unconnected> for SendFailure {
+    fn from(why: Unconnected) -> Self {
         match why {
-            Unsent::Unreachable => Self::Unreachable,
-            Unsent::Unproven(why) => Self::Unproven(why),
+            Unconnected::Unreachable => Self::Unreachable,
+            Unconnected::Unproven(why) => Self::Unproven(why),
         }
     }
 }
 
 impl Pool {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, idle: RefCell::default(), shared: RefCell::default() }
+        Self { clock, idle: RefCell::default(), shared: Shared::default() }
     }
 
     /// Sends a request to one of the API's upstreams, in turn.
@@ -277,8 +277,13 @@ impl Pool {
         let mut sending = Sending::begin(wire.clone(), upload, outgoing.states_length());
         let answer = exchange(&mut sending, outgoing.head.asked(), outgoing.switching()).await;
         match answer {
+            Ok(answer)
+                if answer.status == StatusCode::SWITCHING_PROTOCOLS && !outgoing.is_agreed(&answer) =>
+            {
+                Attempt::Failed(SendFailure::Malformed)
+            }
             Ok(answer) => Attempt::Answered(self.lend(upstream, wire, sending, answer)),
-            Err(NoAnswer::Unsent(upload)) => Attempt::Unsent(upload, Unsent::Unreachable),
+            Err(NoAnswer::Unsent(upload)) => Attempt::Unsent(upload, Unconnected::Unreachable),
             Err(NoAnswer::Stopped(Stopped::Answered) | NoAnswer::Closed) => {
                 Attempt::Failed(SendFailure::Closed)
             }
@@ -295,6 +300,10 @@ impl Pool {
         answer: ResponseHead,
     ) -> Answered {
         let stated_length = answer.stated_length();
+        // A server that sends a body nonetheless sends it late: it would be read as another client's answer.
+        let promises =
+            wire.is_body_read() && (answer.is_chunked() || stated_length.is_some_and(|bytes| bytes > 0));
+        let persistence = if promises { Persistence::Close } else { answer.persistence };
         let inbound = if wire.is_body_read() { Inbound::None } else { Inbound::Http1(wire.clone()) };
         Answered {
             status: answer.status,
@@ -302,12 +311,12 @@ impl Pool {
             stated_length,
             inbound,
             sending: Some(sending).filter(|sending| sending.state() == Sent::Partly),
-            lease: Some(Lease {
+            lease: Some(Lease::Whole(WholeLease {
                 pool: self.clone(),
                 place: upstream.place.clone(),
                 wire,
-                persistence: answer.persistence,
-            }),
+                persistence,
+            })),
         }
     }
 
@@ -325,7 +334,7 @@ impl Pool {
 
     /// Closes what has been idle for too long; whether anything is left.
     pub(crate) fn prune(&self) -> Left {
-        self.shared.borrow_mut().retain(|_, sender| !sender.is_closed());
+        self.shared.prune();
         let mut idle = self.idle.borrow_mut();
         if idle.is_empty() {
             return Left::Nothing;
@@ -347,25 +356,40 @@ impl Pool {
         outgoing: Outgoing<'_>,
         upload: Upload,
     ) -> Attempt {
-        let known = self.shared.borrow().get(&*upstream.place).filter(|sender| !sender.is_closed()).cloned();
-        let mut sender = match known {
-            Some(sender) => sender,
-            None => {
-                let sender = match connect_http2(upstream).await {
-                    Ok(sender) => sender,
-                    Err(why) => return Attempt::Unsent(upload, why),
-                };
-                self.shared.borrow_mut().insert(upstream.place.clone(), sender.clone());
-                sender
+        let mut upload = upload;
+        if let Some(kept) = self.shared.take(&upstream.place) {
+            match self.send_stream(kept, upstream, outgoing, upload).await {
+                // It went away while it was kept, as servers do that restart.
+                Attempt::Unsent(unsent, _) => upload = unsent,
+                other => return other,
             }
-        };
+        }
+        match connect_http2(upstream).await {
+            Ok(sender) => {
+                let fresh = self.shared.add(upstream.place.clone(), sender);
+                self.send_stream(fresh, upstream, outgoing, upload).await
+            }
+            Err(why) => Attempt::Unsent(upload, why),
+        }
+    }
+
+    async fn send_stream(
+        &self,
+        (mut sender, open): (Sender, OpenStream),
+        upstream: &Upstream,
+        outgoing: Outgoing<'_>,
+        upload: Upload,
+    ) -> Attempt {
         let Ok(request) = outgoing.to_http2(upstream, upload) else {
             return Attempt::Failed(SendFailure::Malformed);
         };
         match sender.try_send_request(request).await {
-            Ok(response) => Attempt::Answered(answered_http2(response)),
+            Ok(response) => Attempt::Answered(answered_http2(response, open)),
             Err(mut error) => match error.take_message() {
-                Some(unsent) => Attempt::Unsent(unsent.into_body(), Unsent::Unreachable),
+                Some(unsent) => {
+                    self.shared.forget(&upstream.place, &open);
+                    Attempt::Unsent(unsent.into_body(), Unconnected::Unreachable)
+                }
                 None => Attempt::Failed(failure(error.error())),
             },
         }
@@ -379,7 +403,7 @@ pub(crate) enum Left {
     Nothing,
 }
 
-fn answered_http2(response: http::Response<hyper::body::Incoming>) -> Answered {
+fn answered_http2(response: http::Response<hyper::body::Incoming>, open: OpenStream) -> Answered {
     let (parts, incoming) = response.into_parts();
     let length = parts.headers.get(http::header::CONTENT_LENGTH);
     Answered {
@@ -388,54 +412,30 @@ fn answered_http2(response: http::Response<hyper::body::Incoming>) -> Answered {
         fields: FieldList::from(&parts.headers),
         inbound: Inbound::Http2(incoming),
         sending: None,
-        lease: None,
+        lease: Some(Lease::Stream { _open: open }),
     }
 }
 
 fn failure(error: &hyper::Error) -> SendFailure {
     match error {
         error if error.is_user() => SendFailure::Upload,
-        error if error.is_parse() => SendFailure::Malformed,
+        error if error.is_parse() || breaks_rules(error) => SendFailure::Malformed,
         _ => SendFailure::Closed,
     }
 }
 
-/// A connection to an upstream, its TLS included, within [`CONNECT_TIME_MAX`].
-async fn connect(upstream: &Upstream) -> Result<Transport, Unsent> {
-    let connecting = tokio::time::timeout(CONNECT_TIME_MAX, secured(upstream));
-    connecting.await.unwrap_or(Err(Unsent::Unreachable))
-}
-
-async fn secured(upstream: &Upstream) -> Result<Transport, Unsent> {
-    let tcp = connected(upstream).await.map_err(|_| Unsent::Unreachable)?;
-    match &upstream.tls {
-        None => Ok(Transport::Tcp(tcp)),
-        Some(tls) => tls.connect(tcp).await.map_err(Unsent::Unproven),
-    }
-}
-
-async fn connected(upstream: &Upstream) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect(&*upstream.address).await?;
-    stream.set_nodelay(true)?;
-    keep_alive(&stream)?;
-    Ok(stream)
-}
-
-async fn connect_http2(upstream: &Upstream) -> Result<Http2, Unsent> {
-    let stream = connect(upstream).await?;
-    let mut builder = http2::Builder::new(LocalExecutor);
-    builder
-        .timer(TokioTimer::new())
-        .max_header_list_size(UPSTREAM_HEAD_BYTES_MAX as u32)
-        .keep_alive_while_idle(true)
-        .keep_alive_interval(UPSTREAM_PING_TIME)
-        .keep_alive_timeout(UPSTREAM_PING_TIME);
-    let handshake = builder.handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = handshake.map_err(|_| Unsent::Unreachable)?;
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "an upstream connection ended");
-        }
-    });
-    Ok(sender)
+/// Whether an upstream sent what HTTP/2 does not allow.
+fn breaks_rules(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    let broken = [
+        h2::Reason::PROTOCOL_ERROR,
+        h2::Reason::COMPRESSION_ERROR,
+        h2::Reason::FLOW_CONTROL_ERROR,
+        h2::Reason::FRAME_SIZE_ERROR,
+    ];
+    // What the other side calls so is our mistake, not its own.
+    cause
+        .filter(|cause| !cause.is_remote())
+        .and_then(h2::Error::reason)
+        .is_some_and(|why| broken.contains(&why))
 }

@@ -1,6 +1,7 @@
 //! HTTP/2, on both sides of the proxy: an upstream, and a client.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -13,17 +14,35 @@ use hyper::server::conn::http2 as server;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::client::{Answer, Ask, Book, Duplex};
 use crate::time::PATIENCE;
 use crate::upstream::{Behavior, Seen, Shared};
 
+/// A request for this path has the connection take no more requests; those that are open go on.
+pub const LEAVE: &str = "/leave";
+
 /// Answers on one connection: as scripted, of [`Behavior::Answer`] and [`Behavior::Early`], else 200.
 pub(crate) async fn serve(stream: TcpStream, shared: Shared) {
     let connection = shared.connect();
-    let service = service_fn(move |request| answer(request, connection, shared.clone()));
-    let _ = server::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    let leaving = Arc::new(Notify::new());
+    let service = service_fn(|request: Request<Incoming>| {
+        if request.uri().path() == LEAVE {
+            leaving.notify_one();
+        }
+        answer(request, connection, shared.clone())
+    });
+    let serving = server::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+    let mut serving = pin!(serving);
+    tokio::select! {
+        _ = serving.as_mut() => {}
+        () = leaving.notified() => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
+    }
 }
 
 async fn answer(

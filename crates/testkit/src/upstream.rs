@@ -28,6 +28,8 @@ pub enum Behavior {
     Answer(u16, &'static str),
     /// Answers at once, and takes the body afterwards.
     Early,
+    /// Answers with the head of a stream, and says and takes nothing more.
+    Silent,
     /// Takes the head, and nothing else ever; never answers.
     Hang,
     /// Takes the whole body and closes.
@@ -256,6 +258,11 @@ async fn behave(
             wire.send(whole(200, id, "early", empty).as_bytes()).await?;
             body.take(wire).await?;
         }
+        Behavior::Silent => {
+            wire.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
+            wire.gone().await;
+            return Ok(false);
+        }
         Behavior::Hang => {
             wire.gone().await;
             return Ok(false);
@@ -331,9 +338,12 @@ async fn drip(wire: &mut Wire<TcpStream>, id: &str, fields: &str, text: &str) ->
     }
 }
 
+/// What agrees to the key of every handshake here, the example of RFC 6455, section 1.3.
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
 async fn echo(wire: &mut Wire<TcpStream>, id: &str) -> io::Result<()> {
     let head = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nupstream-saw: {id}\r\n\r\n"
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {ACCEPT}\r\nupstream-saw: {id}\r\n\r\n"
     );
     wire.send(head.as_bytes()).await?;
     while let Some(piece) = wire.piece(&mut Framing::UntilClose).await? {

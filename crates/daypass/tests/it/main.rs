@@ -20,6 +20,8 @@ mod headers;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod journal;
 #[cfg(test)]
 mod ledger;
@@ -39,3 +41,5 @@ mod schema;
 mod serving;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod websocket;

@@ -17,12 +17,51 @@ async fn a_connection_is_kept_for_many_requests_and_survives_refusals() {
     for _ in 0..5 {
         assert_eq!(connection.ask(&Ask::get("/orders/v1/orders/7").bearer(&token)).await.status, 200);
         assert_eq!(connection.ask(&Ask::get("/orders/v1/orders/7")).await.status, 401);
-        assert_eq!(connection.ask(&Ask::new("HEAD", "/orders/v1/orders").bearer(&token)).await.status, 200);
         let denied = Ask::post("/orders/v1/orders", "{\"a\": 1}").bearer(&token);
         assert_eq!(connection.ask(&denied).await.status, 403);
     }
     assert_eq!(world.upstream().connections(), 1, "the upstream's connection is kept, too");
     drop(connection);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_within_its_request_ends_an_answer_that_came_before() {
+    let api = ApiSetup::open().limits("{ concurrency: 1 }");
+    let world = World::of(Setup::default().api("plain", api)).await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    world.upstream().on("/silent", Behavior::Silent);
+    for framing in ["Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"] {
+        let mut connection = world.connect().await;
+        let head =
+            format!("POST /plain/silent HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{framing}");
+        connection.send(head).await;
+        let answer = connection.head().await.unwrap();
+        assert_eq!(answer.status, 200, "{framing}");
+        drop(connection);
+        assert_eq!(world.row(&answer).await.outcome, Some(RowOutcome::Abandoned), "{framing}");
+    }
+    assert_eq!(world.get(&token, "/plain/x").await.status, 200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_comes_behind_an_answer_that_only_promised_a_body_reaches_nobody() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    for (path, answer) in [
+        ("/head", "HTTP/1.1 200 OK\r\ncontent-length: 38\r\n\r\n"),
+        ("/chunked", "HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked\r\n\r\n"),
+        ("/none", "HTTP/1.1 204 No Content\r\n\r\n"),
+    ] {
+        world.upstream().on(path, Behavior::Stray(answer));
+        let ask = Ask::new("HEAD", &format!("/plain{path}")).bearer(&token);
+        let mut connection = world.connect().await;
+        connection.ask(&ask).await;
+        assert!(connection.ask(&ask).await.status < 400);
+    }
+    let connections: Vec<_> = world.upstream().seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections, [1, 2, 3, 4, 5, 5], "only the last can be used again");
     world.finish().await;
 }
 

@@ -89,6 +89,7 @@ impl From<Broken> for Unpassed {
         match why {
             Broken::Cut => Self::Cut,
             Broken::Upstream | Broken::Idle => Self::Broken,
+            Broken::Client => Self::Gone,
         }
     }
 }
@@ -109,7 +110,7 @@ impl<'w> Passing<'w> {
             match self.wire.poll_flush(cx) {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Unpassed::Gone)),
                 Poll::Ready(Ok(())) if self.ended => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(())) if waits => return self.poll_gone(cx),
+                Poll::Ready(Ok(())) if waits => return self.poll_gone(relay, cx),
                 Poll::Ready(Ok(())) => self.stalled = None,
                 // Whatever the upstream says next wakes this task too.
                 Poll::Pending if waits => return Poll::Pending,
@@ -141,10 +142,11 @@ impl<'w> Passing<'w> {
         Ok(false)
     }
 
-    /// An answer that waits for its upstream ends with its client.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unpassed>> {
+    /// An answer that waits for its upstream ends with its client. While its request is read, reading finds that out:
+    /// two tasks may not wait to read one connection.
+    fn poll_gone(&mut self, relay: &Relay, cx: &mut Context<'_>) -> Poll<Result<(), Unpassed>> {
         self.stalled = None;
-        if self.wire.is_body_read() && self.wire.poll_gone(cx).is_ready() {
+        if !relay.is_uploading() && self.wire.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Unpassed::Gone));
         }
         Poll::Pending
@@ -154,7 +156,7 @@ impl<'w> Passing<'w> {
     fn poll_stalled(&mut self, relay: &mut Relay, cx: &mut Context<'_>) -> Poll<Result<(), Unpassed>> {
         relay.poll_cut(cx)?;
         // The client may be writing before it reads.
-        relay.poll_sending(cx);
+        relay.poll_sending(cx)?;
         let unsent = self.wire.unsent();
         let alarm = relay.yield_alarm();
         if self.stalled.replace(unsent) != Some(unsent) {

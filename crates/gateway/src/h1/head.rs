@@ -225,6 +225,11 @@ impl ResponseHead {
         Ok(Self { status, fields, decoder, persistence })
     }
 
+    /// Whether the head says that a body comes in chunks.
+    pub(crate) fn is_chunked(&self) -> bool {
+        self.fields.all(b"transfer-encoding").next().is_some()
+    }
+
     /// The length that the head states, for answers whose body is left out.
     pub(crate) fn stated_length(&self) -> Option<u64> {
         self.fields.all(b"content-length").next().and_then(number)

@@ -122,6 +122,11 @@ impl Wire {
         self.decoder.borrow().is_done()
     }
 
+    /// Whether trailers wait to be handed out.
+    pub(crate) fn has_trailers(&self) -> bool {
+        self.trailers.borrow().is_some()
+    }
+
     /// How much of the present message's body is still to come, where that is known.
     pub(crate) fn body_remaining(&self) -> Option<u64> {
         self.decoder.borrow().remaining()

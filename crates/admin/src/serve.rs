@@ -27,6 +27,8 @@ use crate::stall::Impatient;
 pub const CONNECTIONS_MAX: usize = 256;
 /// How long a request's head may take to arrive, and a connection may be idle between two.
 pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
+/// The same while fewer than half of a listener's connections are free: who says nothing makes room.
+pub const HEAD_WAIT_CROWDED_MAX: Duration = Duration::from_secs(1);
 /// The longest head of a request, in bytes.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The most header fields of a request.
@@ -172,12 +174,14 @@ impl Connections {
     fn open(&mut self, arrived: Arrived, slot: OwnedSemaphorePermit) {
         while self.open.try_join_next().is_some() {}
         let stopping = Stopping(self.stopping.subscribe());
+        let crowded = self.slots.available_permits() < CONNECTIONS_MAX / 2;
+        let wait = if crowded { HEAD_WAIT_CROWDED_MAX } else { HEAD_WAIT_MAX };
         match arrived {
             Arrived::Tcp(opening) => {
                 let router = self.tcp.clone();
                 self.open.spawn(async move {
-                    match tokio::time::timeout(HEAD_WAIT_MAX, opening).await {
-                        Ok(Ok(stream)) => attend(stream, router, stopping, slot).await,
+                    match tokio::time::timeout(wait, opening).await {
+                        Ok(Ok(stream)) => attend(stream, router, stopping, wait, slot).await,
                         Ok(Err(fault)) => {
                             tracing::debug!(%fault, "a connection to the console was not secured");
                         }
@@ -187,7 +191,7 @@ impl Connections {
             }
             Arrived::Socket(stream, name) => {
                 let router = self.console.router(&Door::Socket(name));
-                self.open.spawn(attend(stream, router, stopping, slot));
+                self.open.spawn(attend(stream, router, stopping, wait, slot));
             }
         }
     }
@@ -202,7 +206,7 @@ impl Connections {
     }
 }
 
-async fn attend<S>(stream: S, router: Router, stopping: Stopping, _slot: OwnedSemaphorePermit)
+async fn attend<S>(stream: S, router: Router, stopping: Stopping, wait: Duration, _slot: OwnedSemaphorePermit)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -210,7 +214,7 @@ where
     let service = TowerToHyperService::new(router.layer(Extension(stopping)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WAIT_MAX)
+        .header_read_timeout(wait)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(Impatient::new(stream)), service);

@@ -1,6 +1,6 @@
 //! The console while the journal or the ledger is out, and while its slots are taken.
 
-use admin::serve::CONNECTIONS_MAX;
+use admin::serve::{CONNECTIONS_MAX, HEAD_WAIT_MAX};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -88,6 +88,22 @@ fn a_crowd_at_the_port_waits_and_the_socket_stays_free() {
         assert!(late.try_read(&mut byte).is_err(), "it was served beyond the bound");
         crowd.pop();
         late.read_exact(&mut byte).await.unwrap();
+        world
+    });
+}
+
+#[test]
+fn a_crowd_that_says_nothing_makes_room() {
+    within(|world| async {
+        let address = world.tcp.strip_prefix("http://").unwrap();
+        let mut crowd = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            crowd.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut late = TcpStream::connect(address).await.unwrap();
+        let served = tokio::time::timeout(HEAD_WAIT_MAX / 2, is_served(&mut late)).await;
+        assert_eq!(served, Ok(true));
+        drop(crowd);
         world
     });
 }

@@ -70,6 +70,16 @@ pub enum ClientError {
         .0.display()
     )]
     NotOurs(PathBuf),
+    /// The server does not prove who it is.
+    #[error(
+        "the server at {place} does not prove who it is: {why}\nnext: if its certificate is from an authority of your own, name that one's file with SSL_CERT_FILE; nothing was sent"
+    )]
+    Unproven {
+        /// Its URL.
+        place: String,
+        /// What is wrong with its certificate.
+        why: String,
+    },
     /// The server cannot be reached.
     #[error(
         "cannot reach the server at {place}: {why}\nnext: see that it runs, and that DAYPASS_URL, or `--url`, is the address of its `listen.console`; on its own machine `--local` asks it through its socket"
@@ -290,7 +300,10 @@ impl Client {
             }
             (Some(socket), Some(io::ErrorKind::PermissionDenied)) => ClientError::NotOurs(socket.clone()),
             _ if error.is_timeout() => ClientError::TimedOut(self.place()),
-            _ => ClientError::Unreachable { place: self.place(), why: innermost(error) },
+            _ => match innermost(error) {
+                why if why.contains("peer certificate") => ClientError::Unproven { place: self.place(), why },
+                why => ClientError::Unreachable { place: self.place(), why },
+            },
         }
     }
 

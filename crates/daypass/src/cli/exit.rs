@@ -63,6 +63,7 @@ fn exit_of_client(error: &ClientError) -> Exit {
         ClientError::Url(_) | ClientError::Session | ClientError::NoConfiguration => Exit::Usage,
         ClientError::NotOurs(_) => Exit::Refused,
         ClientError::TimedOut(_) => Exit::TimedOut,
+        ClientError::Unproven { .. } => Exit::Refused,
         ClientError::NoSocket(_) | ClientError::NobodyTrusted(_) | ClientError::Unreachable { .. } => {
             Exit::Failed
         }

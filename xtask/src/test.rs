@@ -93,6 +93,7 @@ fn deny() -> Result<Tally> {
 }
 
 fn tests() -> Result<Tally> {
+    tools::require(&tools::OF_TESTS)?;
     if present("cargo-nextest", "--version") {
         return count(cargo().args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]));
     }

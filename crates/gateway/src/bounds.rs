@@ -67,6 +67,10 @@ pub const H2_RESETS_PENDING_MAX: usize = 20;
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
 /// The most upstreams that are tried for one request while nothing of it has been sent.
 pub const CONNECT_TRIES_MAX: usize = 3;
+/// The most upstreams of one API: further ones are not tried.
+pub const UPSTREAMS_MAX: usize = 64;
+/// How long an upstream that could not be connected to is tried last.
+pub const UPSTREAM_PASSED_OVER_TIME: Duration = Duration::from_secs(5);
 /// The most idle connections kept to one upstream by one core: further ones are closed.
 pub const UPSTREAM_IDLE_MAX: usize = 256;
 /// The most requests that are sent over one HTTP/2 connection to an upstream at once: for more there is another.

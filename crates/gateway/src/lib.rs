@@ -23,6 +23,7 @@ mod forward;
 mod h1;
 mod h2;
 mod headers;
+mod health;
 mod limits;
 mod listen;
 mod peer;

@@ -1,7 +1,7 @@
 //! Upstream connections: kept by each core for itself, reused while they are fresh.
 //!
 //! A request is tried again, on another connection or another upstream, only while nothing of it has been sent.
-//! Not here: which API has which upstreams (see `picture`), health checks.
+//! Not here: which API has which upstreams (see `picture`), which of them are passed over (see `health`).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -22,6 +22,7 @@ use crate::h1::client::{NoAnswer, Sending, Sent, StatesLength, Switching, exchan
 use crate::h1::head::{Persistence, ResponseHead};
 use crate::h1::wire::Wire;
 use crate::headers::{self, Added};
+use crate::health::Health;
 use crate::picture::{Forward, Protocol, Upstream};
 use crate::record::Admitted;
 use crate::shared::{OpenStream, Sender, Shared};
@@ -38,6 +39,7 @@ pub(crate) struct Pool {
     clock: Arc<dyn Clock>,
     idle: RefCell<Idle>,
     shared: Shared,
+    health: Health,
 }
 
 /// Why a request got no answer.
@@ -206,7 +208,7 @@ impl From<Unconnected> for SendFailure {
 
 impl Pool {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, idle: RefCell::default(), shared: Shared::default() }
+        Self { clock, idle: RefCell::default(), shared: Shared::default(), health: Health::default() }
     }
 
     /// Sends a request to one of the API's upstreams, in turn.
@@ -218,16 +220,19 @@ impl Pool {
         let upstreams = &outgoing.forward.upstreams;
         let turn = outgoing.forward.kept.turn.fetch_add(1, Ordering::Relaxed) as usize;
         let (mut upload, mut failure) = (upload, SendFailure::Unreachable);
-        for attempt in 0..CONNECT_TRIES_MAX.min(upstreams.len()) {
-            let place = turn.wrapping_add(attempt).checked_rem(upstreams.len());
-            let Some(upstream) = place.and_then(|place| upstreams.get(place)) else {
-                break;
-            };
+        let order = self.health.order(upstreams, turn, outgoing.head.at);
+        for upstream in order.take(CONNECT_TRIES_MAX).filter_map(|at| upstreams.get(at)) {
             outgoing.tried.replace(Some(upstream.authority.clone()));
             match self.send_to(upstream, outgoing, upload).await {
-                Attempt::Answered(answered) => return Ok(answered),
+                Attempt::Answered(answered) => {
+                    self.health.hit(&upstream.place);
+                    return Ok(answered);
+                }
                 Attempt::Failed(failure) => return Err(failure),
-                Attempt::Unsent(unsent, why) => (upload, failure) = (unsent, why.into()),
+                Attempt::Unsent(unsent, why) => {
+                    self.health.miss(&upstream.place, self.clock.now());
+                    (upload, failure) = (unsent, why.into());
+                }
             }
         }
         Err(failure)

@@ -23,7 +23,7 @@ pub struct Forward {
 
 impl Forward {
     /// The most upstreams of one API.
-    pub const UPSTREAMS_MAX: usize = 64;
+    pub const UPSTREAMS_MAX: usize = gateway::bounds::UPSTREAMS_MAX;
 }
 
 /// The URL of one place where an API runs.

@@ -374,3 +374,18 @@ fn nothing_grows_over_a_bounded_loop() {
         .collect();
     assert!(numbers.len() == 2 && numbers.iter().all(|grown| *grown <= 4), "{growth}");
 }
+
+#[tokio::test]
+async fn requests_go_to_whichever_upstream_can_be_connected_to() {
+    let mut world = World::start().await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let urls = format!("http://{nobody}', 'http://{}", world.upstream().address());
+    let api = ApiSetup::open().behind(Behind::Url(urls));
+    world.reload(Setup::default().api("plain", api)).await.unwrap();
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    for _ in 0..10 {
+        assert_eq!(world.get(&token, "/plain/x").await.status, 200);
+    }
+    assert_eq!(world.upstream().seen().len(), 10);
+    world.finish().await;
+}

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -37,6 +38,8 @@ pub enum Code {
     LedgerUnavailable,
     /// The journal cannot be written or read now.
     JournalUnavailable,
+    /// What the journal has recorded is damaged.
+    JournalDamaged,
 }
 
 impl Code {
@@ -55,6 +58,7 @@ impl Code {
             Self::Overloaded => "overloaded",
             Self::LedgerUnavailable => "ledger_unavailable",
             Self::JournalUnavailable => "journal_unavailable",
+            Self::JournalDamaged => "journal_damaged",
         }
     }
 
@@ -71,6 +75,7 @@ impl Code {
             Self::Overloaded => "Overloaded",
             Self::LedgerUnavailable => "Ledger unavailable",
             Self::JournalUnavailable => "Journal unavailable",
+            Self::JournalDamaged => "Journal damaged",
         }
     }
 
@@ -87,6 +92,7 @@ impl Code {
             Self::Overloaded | Self::LedgerUnavailable | Self::JournalUnavailable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::JournalDamaged => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -117,6 +123,11 @@ struct Body<'a> {
     next: Option<&'a str>,
 }
 
+#[derive(Serialize)]
+struct LastLine<'a> {
+    error: Body<'a>,
+}
+
 impl Problem {
     /// A refusal without advice.
     #[must_use]
@@ -138,15 +149,25 @@ impl Problem {
     }
 
     fn body(&self) -> Vec<u8> {
-        let body = Body {
+        serde_json::to_vec(&self.members()).unwrap_or_default()
+    }
+
+    /// The last line of an answer in lines that began as a success. No row has a member `error`.
+    pub(crate) fn last_line(&self) -> Bytes {
+        let mut line = serde_json::to_vec(&LastLine { error: self.members() }).unwrap_or_default();
+        line.push(b'\n');
+        line.into()
+    }
+
+    fn members(&self) -> Body<'_> {
+        Body {
             r#type: format!("urn:daypass:problem:{}", self.code.as_str()),
             title: self.code.title(),
             status: self.code.status().as_u16(),
             detail: &self.detail,
             code: self.code.as_str(),
             next: self.next.as_deref(),
-        };
-        serde_json::to_vec(&body).unwrap_or_default()
+        }
     }
 }
 

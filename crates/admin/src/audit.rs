@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 use access::Timestamp;
+use access::credential::masked;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -233,6 +234,8 @@ pub(crate) async fn note(
     asked: &impl Serialize,
 ) -> Result<(), Problem> {
     let detail = serde_json::to_string(asked).unwrap_or_default();
+    // What was looked for is any text, and the note outlives it.
+    let detail = masked(&detail);
     let actor = caller.subject.to_string();
     let note = Note { time: app.now(), kind, actor: Some(&actor), detail: &detail };
     match app.handles.journal.append(note.into()).await {

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use access::credential::masked;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -117,10 +118,10 @@ struct Body<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
-    detail: &'a str,
+    detail: Cow<'a, str>,
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<&'a str>,
+    next: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
@@ -159,14 +160,15 @@ impl Problem {
         line.into()
     }
 
+    /// What a caller wrote is often said back, but no credential in it.
     fn members(&self) -> Body<'_> {
         Body {
             r#type: format!("urn:daypass:problem:{}", self.code.as_str()),
             title: self.code.title(),
             status: self.code.status().as_u16(),
-            detail: &self.detail,
+            detail: masked(&self.detail),
             code: self.code.as_str(),
-            next: self.next.as_deref(),
+            next: self.next.as_deref().map(masked),
         }
     }
 }

@@ -13,6 +13,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use access::credential::occurs_in;
 use access::id::NotAnId;
 use access::limit::Rate;
 use access::policy::Policy;
@@ -97,6 +98,11 @@ impl Resolver<'_> {
         if named.is_err() {
             let says = format!("`{text}` is not a name");
             let advice = "use 1 to 64 letters, digits, `-`, `_`, `.` or `@`, a letter or digit first";
+            self.refuse(written.place, says, advice);
+        }
+        if occurs_in(text.as_bytes()) {
+            let says = "this name contains a Daypass credential, and names are shown to everybody";
+            let advice = "use another name, and revoke the credential if others may have read this file";
             self.refuse(written.place, says, advice);
         }
         named.ok()

@@ -19,6 +19,9 @@ pub enum ContractError {
     /// Not an OpenAPI 3 document.
     #[error("this is not an OpenAPI 3.0 or 3.1 document: `openapi` is `{0}`")]
     Version(String),
+    /// The version is not a text.
+    #[error("`openapi` is {0} and must be a text: put the version in quotes, like `openapi: \"3.1.0\"`")]
+    VersionKind(String),
     /// No `paths`, or not an object.
     #[error("the document has no `paths`")]
     NoPaths,
@@ -47,6 +50,11 @@ pub enum ContractError {
         #[source]
         why: NotATemplate,
     },
+    /// A `*` in a path.
+    #[error(
+        "the path `{0}` has a `*`, which stands for nothing in OpenAPI: a place in a path is written `{{name}}`"
+    )]
+    Wildcard(String),
     /// A method that Daypass does not forward.
     #[error("`{place}` uses the method `{method}`, which is not forwarded")]
     Method {
@@ -73,7 +81,11 @@ pub enum ContractError {
 /// # Errors
 /// [`ContractError`] names the place in the document that cannot be read.
 pub fn operations(document: &Value, base: Option<&str>) -> Result<Vec<Operation>, ContractError> {
-    let version = document.get("openapi").and_then(Value::as_str).unwrap_or("missing");
+    let version = match document.get("openapi") {
+        None => "missing",
+        Some(Value::String(version)) => version,
+        Some(other) => return Err(ContractError::VersionKind(other.to_string())),
+    };
     if !(version.starts_with("3.0") || version.starts_with("3.1")) {
         return Err(ContractError::Version(version.to_owned()));
     }
@@ -135,6 +147,9 @@ fn read_item(
     operations: &mut Vec<Operation>,
 ) -> Result<(), ContractError> {
     let text = format!("{base}{path}");
+    if has_wildcard(&text) {
+        return Err(ContractError::Wildcard(text));
+    }
     let template: Template = text.parse().map_err(|why| ContractError::Path { path: text.clone(), why })?;
     for (key, operation) in item.iter().filter(|(key, _)| !key.starts_with("x-")) {
         let place = || format!("paths.{path}.{key}");
@@ -157,6 +172,18 @@ fn read_item(
         operations.push(read_operation(method, &template, operation));
     }
     Ok(())
+}
+
+/// Templates of rules take `*`; taken over from a contract, it would open paths that the contract does not name.
+fn has_wildcard(path: &str) -> bool {
+    let mut rest = path;
+    while let Some((literal, place)) = rest.split_once('{') {
+        if literal.contains('*') {
+            return true;
+        }
+        rest = place.split_once('}').map_or("", |(_, after)| after);
+    }
+    rest.contains('*')
 }
 
 fn read_operation(method: Method, template: &Template, operation: &Map<String, Value>) -> Operation {
@@ -226,6 +253,18 @@ mod tests {
             (
                 with(json!({"/a": {"frobnicate": {}}})),
                 "`paths./a.frobnicate` uses the method `frobnicate`, which is not forwarded",
+            ),
+            (
+                json!({"openapi": 3.1, "paths": {}}),
+                "`openapi` is 3.1 and must be a text: put the version in quotes, like `openapi: \"3.1.0\"`",
+            ),
+            (
+                with(json!({"/a/**": {"get": {}}})),
+                "the path `/a/**` has a `*`, which stands for nothing in OpenAPI: a place in a path is written `{name}`",
+            ),
+            (
+                with(json!({"/a/{b}/*": {"get": {}}})),
+                "the path `/a/{b}/*` has a `*`, which stands for nothing in OpenAPI: a place in a path is written `{name}`",
             ),
             (with(json!({"/a": []})), "`paths./a` is not a path item"),
             (with(json!({"a": {}})), "the path `a` cannot be matched"),

@@ -13,6 +13,9 @@ use crate::operation::{Method, NotATemplate, Operation, Router, SameRequests, Te
 /// The most operations one contract may have.
 pub const OPERATIONS_MAX: usize = 20_000;
 
+/// The most references that are followed from a path to its item.
+pub const REFERENCES_MAX: usize = 16;
+
 /// Why a document is not a contract.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ContractError {
@@ -40,6 +43,27 @@ pub enum ContractError {
         place: String,
         /// What it refers to.
         reference: String,
+    },
+    /// References that come back to one of themselves.
+    #[error("`{place}` refers to itself, by way of `{reference}`")]
+    Cycle {
+        /// Where in the document.
+        place: String,
+        /// The reference that closes the circle.
+        reference: String,
+    },
+    /// More than [`REFERENCES_MAX`] references in a row.
+    #[error("`{0}` leads through more than 16 references")]
+    TooFar(String),
+    /// A reference with something of its own beside it.
+    #[error(
+        "`{place}` has `{key}` beside its `$ref`, and OpenAPI does not say which of the two counts: move `{key}` to what it refers to, or remove the reference"
+    )]
+    Beside {
+        /// Where in the document.
+        place: String,
+        /// What stands there.
+        key: String,
     },
     /// A path that is no template.
     #[error("the path `{path}` cannot be matched")]
@@ -125,17 +149,40 @@ fn path_item<'d>(
     item: &'d Value,
 ) -> Result<&'d Map<String, Value>, ContractError> {
     let place = || format!("paths.{path}");
-    let item = match item.get("$ref").and_then(Value::as_str) {
-        None => Some(item),
-        Some(reference) => {
-            let target = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
-            let target = target.filter(|target| target.get("$ref").is_none());
-            let dangling = || ContractError::Reference { place: place(), reference: reference.to_owned() };
-            Some(target.ok_or_else(dangling)?)
+    let mut item = item;
+    let mut followed: Vec<&str> = Vec::new();
+    loop {
+        let members = item.as_object();
+        let members =
+            members.ok_or_else(|| ContractError::Shape { place: place(), wanted: "a path item" })?;
+        let Some(reference) = members.get("$ref") else {
+            return Ok(members);
+        };
+        let reference = reference
+            .as_str()
+            .ok_or_else(|| ContractError::Shape { place: place() + ".$ref", wanted: "a reference" })?;
+        refuse_beside(members, || followed.last().map_or_else(place, ToString::to_string))?;
+        if followed.contains(&reference) {
+            return Err(ContractError::Cycle { place: place(), reference: reference.to_owned() });
         }
-    };
-    item.and_then(Value::as_object)
-        .ok_or_else(|| ContractError::Shape { place: place(), wanted: "a path item" })
+        if followed.len() >= REFERENCES_MAX {
+            return Err(ContractError::TooFar(place()));
+        }
+        followed.push(reference);
+        let target = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
+        let dangling = || ContractError::Reference { place: place(), reference: reference.to_owned() };
+        item = target.ok_or_else(dangling)?;
+    }
+}
+
+/// What stands beside a reference and would be lost by following it. Texts and extensions change no operation.
+fn refuse_beside(members: &Map<String, Value>, place: impl FnOnce() -> String) -> Result<(), ContractError> {
+    let lost =
+        |key: &&String| !matches!(key.as_str(), "$ref" | "summary" | "description") && !key.starts_with("x-");
+    match members.keys().find(lost) {
+        Some(key) => Err(ContractError::Beside { place: place(), key: key.clone() }),
+        None => Ok(()),
+    }
 }
 
 const NOT_METHODS: [&str; 5] = ["summary", "description", "servers", "parameters", "$ref"];
@@ -230,6 +277,49 @@ mod tests {
         assert_eq!(names(&document, Some("")).unwrap()[0], "getOrder = GET /orders/{id}");
         document["servers"] = json!([{"url": "/"}]);
         assert_eq!(names(&document, None).unwrap()[0], "getOrder = GET /orders/{id}");
+    }
+
+    #[test]
+    fn references_are_followed_to_their_end() {
+        let document = json!({
+            "openapi": "3.1.0",
+            "paths": {"/a": {"$ref": "#/components/pathItems/one", "summary": "A"}},
+            "components": {"pathItems": {
+                "one": {"$ref": "#/components/pathItems/two"},
+                "two": {"get": {"operationId": "a"}},
+            }},
+        });
+        assert_eq!(names(&document, None).unwrap(), ["a = GET /a"]);
+    }
+
+    #[test]
+    fn references_that_lead_nowhere_or_too_far_are_refused() {
+        let with = |path: Value, items: Value| {
+            let document = json!({"openapi": "3.1.0", "paths": {"/a": path}, "items": items});
+            names(&document, None).map_err(|error| error.to_string())
+        };
+        let to = |item: &str| json!({"$ref": format!("#/items/{item}")});
+        let error = with(to("b"), json!({"b": to("c"), "c": to("b")})).unwrap_err();
+        assert_eq!(error, "`paths./a` refers to itself, by way of `#/items/b`");
+        let beside = "has `get` beside its `$ref`, and OpenAPI does not say which of the two counts";
+        let error = with(json!({"$ref": "#/items/b", "get": {}}), json!({"b": {"post": {}}})).unwrap_err();
+        assert!(error.starts_with(&format!("`paths./a` {beside}")), "{error}");
+        let chained = json!({"b": {"$ref": "#/items/c", "get": {}}, "c": {}});
+        let error = with(to("b"), chained).unwrap_err();
+        assert!(error.starts_with(&format!("`#/items/b` {beside}")), "{error}");
+        let chain = |length: usize| {
+            let mut items = Map::new();
+            for place in 1..length {
+                items.insert(place.to_string(), to(&(place + 1).to_string()));
+            }
+            items.insert(length.to_string(), json!({"get": {}}));
+            with(to("1"), items.into())
+        };
+        assert_eq!(chain(REFERENCES_MAX).unwrap(), ["GET /a = GET /a"]);
+        assert_eq!(
+            chain(REFERENCES_MAX + 1).unwrap_err(),
+            "`paths./a` leads through more than 16 references"
+        );
     }
 
     #[test]

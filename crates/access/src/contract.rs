@@ -23,7 +23,7 @@ pub enum ContractError {
     #[error("this is not an OpenAPI 3.0 or 3.1 document: `openapi` is `{0}`")]
     Version(String),
     /// The version is not a text.
-    #[error("`openapi` is {0} and must be a text: put the version in quotes, like `openapi: \"3.1.0\"`")]
+    #[error("`openapi` is {0} and must be a text")]
     VersionKind(String),
     /// No `paths`, or not an object.
     #[error("the document has no `paths`")]
@@ -56,14 +56,18 @@ pub enum ContractError {
     #[error("`{0}` leads through more than 16 references")]
     TooFar(String),
     /// A reference with something of its own beside it.
-    #[error(
-        "`{place}` has `{key}` beside its `$ref`, and OpenAPI does not say which of the two counts: move `{key}` to what it refers to, or remove the reference"
-    )]
+    #[error("`{place}` has `{key}` beside its `$ref`, and OpenAPI does not say which of the two counts")]
     Beside {
         /// Where in the document.
         place: String,
         /// What stands there.
         key: String,
+    },
+    /// An address of its own for a path or an operation, where nobody said what all paths start with.
+    #[error("`{place}` gives it an address of its own, and the operations of an API have one base")]
+    Servers {
+        /// Where in the document.
+        place: String,
     },
     /// A path that is no template.
     #[error("the path `{path}` cannot be matched")]
@@ -75,9 +79,7 @@ pub enum ContractError {
         why: NotATemplate,
     },
     /// A `*` in a path.
-    #[error(
-        "the path `{0}` has a `*`, which stands for nothing in OpenAPI: a place in a path is written `{{name}}`"
-    )]
+    #[error("the path `{0}` has a `*`, which stands for nothing in OpenAPI")]
     Wildcard(String),
     /// A method that Daypass does not forward.
     #[error("`{place}` uses the method `{method}`, which is not forwarded")]
@@ -100,7 +102,8 @@ pub enum ContractError {
 
 /// Reads the operations of an OpenAPI document, sorted by path and method.
 ///
-/// `base` replaces the path of the document's first server when given.
+/// `base` replaces the path of every server in the document when given; without it, only the document itself may
+/// have servers, and its first counts.
 ///
 /// # Errors
 /// [`ContractError`] names the place in the document that cannot be read.
@@ -113,17 +116,46 @@ pub fn operations(document: &Value, base: Option<&str>) -> Result<Vec<Operation>
     if !(version.starts_with("3.0") || version.starts_with("3.1")) {
         return Err(ContractError::Version(version.to_owned()));
     }
-    let base = base.map_or_else(|| server_path(document), ToOwned::to_owned);
+    let stated = match base {
+        Some(base) => Base::Stated(base.to_owned()),
+        None => Base::FirstServer(server_path(document)),
+    };
     let paths = document.get("paths").and_then(Value::as_object).ok_or(ContractError::NoPaths)?;
     let mut operations = Vec::new();
     for (path, item) in paths.iter().filter(|(path, _)| !path.starts_with("x-")) {
         let item = path_item(document, path, item)?;
-        read_item(&base, path, item, &mut operations)?;
+        read_item(&stated, path, item, &mut operations)?;
     }
     refuse_same_names(&operations)?;
     operations.sort_by(|a, b| (a.template.as_str(), a.method).cmp(&(b.template.as_str(), b.method)));
     Router::new(&operations)?;
     Ok(operations)
+}
+
+/// What the paths of a document start with.
+enum Base {
+    /// Whatever its servers say.
+    Stated(String),
+    /// The path of its first server; no other may be named anywhere.
+    FirstServer(String),
+}
+
+impl Base {
+    fn path(&self) -> &str {
+        match self {
+            Self::Stated(path) | Self::FirstServer(path) => path,
+        }
+    }
+
+    /// Refuses servers of a part of the document, unless they do not matter.
+    fn check(&self, part: &Map<String, Value>, place: impl FnOnce() -> String) -> Result<(), ContractError> {
+        match self {
+            Self::FirstServer(_) if part.contains_key("servers") => {
+                Err(ContractError::Servers { place: place() + ".servers" })
+            }
+            Self::FirstServer(_) | Self::Stated(_) => Ok(()),
+        }
+    }
 }
 
 /// The path of the first server's URL without its trailing slash; variables take their defaults.
@@ -188,12 +220,13 @@ fn refuse_beside(members: &Map<String, Value>, place: impl FnOnce() -> String) -
 const NOT_METHODS: [&str; 5] = ["summary", "description", "servers", "parameters", "$ref"];
 
 fn read_item(
-    base: &str,
+    base: &Base,
     path: &str,
     item: &Map<String, Value>,
     operations: &mut Vec<Operation>,
 ) -> Result<(), ContractError> {
-    let text = format!("{base}{path}");
+    base.check(item, || format!("paths.{path}"))?;
+    let text = format!("{}{path}", base.path());
     if has_wildcard(&text) {
         return Err(ContractError::Wildcard(text));
     }
@@ -213,6 +246,7 @@ fn read_item(
         let operation = operation
             .as_object()
             .ok_or_else(|| ContractError::Shape { place: place(), wanted: "an operation" })?;
+        base.check(operation, place)?;
         if operations.len() >= OPERATIONS_MAX {
             return Err(ContractError::TooMany);
         }
@@ -280,6 +314,19 @@ mod tests {
     }
 
     #[test]
+    fn a_path_or_an_operation_has_no_server_of_its_own_unless_the_base_is_stated() {
+        for (item, place) in [
+            (json!({"servers": [{"url": "/v2"}], "get": {"operationId": "a"}}), "paths./a.servers"),
+            (json!({"get": {"operationId": "a", "servers": [{"url": "/v2"}]}}), "paths./a.get.servers"),
+        ] {
+            let document = json!({"openapi": "3.0.3", "servers": [{"url": "/v1"}], "paths": {"/a": item}});
+            let error = names(&document, None).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{place}` gives it an address of its own")), "{error}");
+            assert_eq!(names(&document, Some("/v2")).unwrap(), ["a = GET /v2/a"]);
+        }
+    }
+
+    #[test]
     fn references_are_followed_to_their_end() {
         let document = json!({
             "openapi": "3.1.0",
@@ -344,17 +391,14 @@ mod tests {
                 with(json!({"/a": {"frobnicate": {}}})),
                 "`paths./a.frobnicate` uses the method `frobnicate`, which is not forwarded",
             ),
-            (
-                json!({"openapi": 3.1, "paths": {}}),
-                "`openapi` is 3.1 and must be a text: put the version in quotes, like `openapi: \"3.1.0\"`",
-            ),
+            (json!({"openapi": 3.1, "paths": {}}), "`openapi` is 3.1 and must be a text"),
             (
                 with(json!({"/a/**": {"get": {}}})),
-                "the path `/a/**` has a `*`, which stands for nothing in OpenAPI: a place in a path is written `{name}`",
+                "the path `/a/**` has a `*`, which stands for nothing in OpenAPI",
             ),
             (
                 with(json!({"/a/{b}/*": {"get": {}}})),
-                "the path `/a/{b}/*` has a `*`, which stands for nothing in OpenAPI: a place in a path is written `{name}`",
+                "the path `/a/{b}/*` has a `*`, which stands for nothing in OpenAPI",
             ),
             (with(json!({"/a": []})), "`paths./a` is not a path item"),
             (with(json!({"a": {}})), "the path `a` cannot be matched"),

@@ -172,7 +172,7 @@ roles: { r: { allow: ['a:getThing', 'b:tag:x'] } }
             daypass.yaml:7:63: the contract `orders.yaml` cannot be used: the path `/v1/{/orders` cannot be matched: the template `/v1/{/orders` has a segment that is neither a literal, `{name}` nor `*`
               7 |   f: { route: { prefix: /f }, upstreams: [http://a], openapi: orders.yaml, base: '/v1/{' }
                 |                                                               ^^^^^^^^^^^
-                = name an OpenAPI 3.0 or 3.1 document; its path starts at this file's directory
+                = write the path with literals as they are matched, and `{name}` for what varies
         "#]],
     );
 }
@@ -285,4 +285,24 @@ fn numbers_have_bounds_and_units() {
                 = write a whole number from 1 to 1000000
         "#]],
     );
+}
+
+#[test]
+fn a_contract_that_cannot_be_used_is_told_what_to_change_in_it() {
+    for (contract, advice) in [
+        ("openapi: 3.1\npaths: {}", "put the version in quotes, like `openapi: \"3.1.0\"`"),
+        ("openapi: 3.1.0\npaths: { '/a/**': { get: {} } }", "write the place as `{name}`"),
+        ("openapi: 3.1.0\npaths: { /a: { get: { servers: [{ url: /v2 }] } } }", "say with `base:`"),
+        ("openapi: 3.1.0\npaths: { /a: { $ref: '#/b', get: {} } }", "move it to what the reference leads to"),
+        ("openapi: 3.1.0\npaths: { /a: { $ref: '#/paths/~1a' } }", "let it lead to a path item"),
+        (
+            "openapi: 3.1.0\npaths: { /a%7Eb: { get: {} } }",
+            "write the path with literals as they are matched",
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("c.yaml"), contract).unwrap();
+        let error = contract::read_operations(directory.path(), "c.yaml", None).unwrap_err();
+        assert!(error.advice.starts_with(advice), "{contract}: {error}, {}", error.advice);
+    }
 }

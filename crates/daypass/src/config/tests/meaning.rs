@@ -306,3 +306,34 @@ fn a_contract_that_cannot_be_used_is_told_what_to_change_in_it() {
         assert!(error.advice.starts_with(advice), "{contract}: {error}, {}", error.advice);
     }
 }
+
+#[test]
+fn an_operation_that_no_rule_can_name_is_warned_of() {
+    let directory = directory();
+    let contract = "openapi: 3.1.0
+paths:
+  /a: { get: { operationId: read }, post: { operationId: tag:x }, put: { operationId: GET x }, delete: {} }
+  /b: { get: { operationId: list things } }
+";
+    fs::write(directory.path().join("c.yaml"), contract).unwrap();
+    let text = "apis: { a: { route: { prefix: /a }, upstreams: [http://a], openapi: c.yaml } }
+roles: { b: { allow: ['a:list things', 'a:GET /a', 'a:POST /a', 'a:PUT /a', 'a:DELETE /a'] } }
+";
+    let source = Source { path: "daypass.yaml".into(), text: text.into() };
+    let loaded = Config::resolve(source, directory.path(), &Environment::of([])).unwrap();
+    expect![[r#"
+        daypass.yaml:1:69: no rule can name the operation `GET x`: `a:GET x` means another thing
+          1 | apis: { a: { route: { prefix: /a }, upstreams: [http://a], openapi: c.yaml } }
+            |                                                                     ^^^^^^
+            = write `a:PUT /a` in rules, or give it another `operationId` in the contract
+        daypass.yaml:1:69: no rule can name the operation `read`: `a:read` means another thing
+          1 | apis: { a: { route: { prefix: /a }, upstreams: [http://a], openapi: c.yaml } }
+            |                                                                     ^^^^^^
+            = write `a:GET /a` in rules, or give it another `operationId` in the contract
+        daypass.yaml:1:69: no rule can name the operation `tag:x`: `a:tag:x` means another thing
+          1 | apis: { a: { route: { prefix: /a }, upstreams: [http://a], openapi: c.yaml } }
+            |                                                                     ^^^^^^
+            = write `a:POST /a` in rules, or give it another `operationId` in the contract
+    "#]]
+    .assert_eq(&loaded.warnings.to_string());
+}

@@ -57,6 +57,10 @@ impl Resolver<'_> {
     fn settings(&mut self, config: &Config) -> Option<Settings> {
         self.refuse_what_is_not_enforced(config);
         self.warn_of_what_is_not_in_force(config);
+        if config.data.trim().is_empty() {
+            let says = "`data` names no directory";
+            self.refuse(config.data.place, says, "name one, like `./daypass-data`, or remove the key");
+        }
         let identities = self.identities(config.listen.tls.as_ref());
         let listeners = self.listeners(&config.listen);
         let public_url = config.public_url.as_ref().and_then(|url| self.public_url(url));

@@ -348,7 +348,7 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alcie","for":"1h","reason":"slow orders"}
                 404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no user `alcie`","code":"not_found","next":"did you mean `alice`?"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"service:ci","for":"1h","reason":"slow orders"}
-                400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"`service:ci` is no user: name a person, like `alice`","code":"invalid"}
+                400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"`service:ci` is no user: name a person, like `alice`","code":"invalid","next":"a service has its roles with its key: `daypass service add ci --role orders-viewer --for 90d`"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"31d","reason":"slow orders"}
                 400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"a grant lasts at most `30d`, not `31d`","code":"invalid"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"1h","reason":""}

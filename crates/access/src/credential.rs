@@ -4,6 +4,7 @@
 //! CRC-32 of all before: a typo is refused without a look-up.
 //! Not here: whether a credential is in force (see `authenticate`).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -163,7 +164,29 @@ pub fn parse(shown: &[u8]) -> Result<(CredentialKind, Digest), NotACredential> {
 /// Whether a Daypass credential stands anywhere in `text`, its check digits or not: they can be computed.
 #[must_use]
 pub fn occurs_in(text: &[u8]) -> bool {
-    text.windows(PREFIX_LEN + BODY_LEN).any(|window| {
+    first_in(text).is_some()
+}
+
+/// The text with stars for every credential that [`occurs_in`] it, as long as it was.
+#[must_use]
+pub fn masked(text: &str) -> Cow<'_, str> {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(at) = first_in(rest.as_bytes()) {
+        let Some((before, secret)) = rest.split_at_checked(at.saturating_add(PREFIX_LEN)) else { break };
+        let length = secret.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        shown.push_str(before);
+        shown.extend(std::iter::repeat_n('*', length));
+        rest = secret.get(length..).unwrap_or_default();
+    }
+    match shown.is_empty() {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(shown + rest),
+    }
+}
+
+fn first_in(text: &[u8]) -> Option<usize> {
+    text.windows(PREFIX_LEN + BODY_LEN).position(|window| {
         window.starts_with(b"dp")
             && window.get(3) == Some(&b'_')
             && kind_of(window).is_some()
@@ -235,6 +258,17 @@ mod tests {
         assert!(!occurs_in(
             b"dpt_ is the prefix of a token, and dps_ of a key; neither is a credential by itself"
         ));
+    }
+
+    #[test]
+    fn a_masked_text_keeps_its_length_and_no_credential() {
+        let (secret, _) = mint(CredentialKind::Key, &[3; 32]);
+        let text = secret.expose_str().unwrap();
+        let said = format!("ä {text}, and {}: no", text.get(..50).unwrap());
+        let shown = masked(&said);
+        assert!(!occurs_in(shown.as_bytes()) && shown.starts_with("ä dps_***") && shown.ends_with("**: no"));
+        assert_eq!(shown.chars().count(), said.chars().count());
+        assert_eq!(masked("dps_ is a prefix"), "dps_ is a prefix");
     }
 
     proptest! {

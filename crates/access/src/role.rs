@@ -138,6 +138,11 @@ pub enum NotARule {
         "`{0}` is not a method: use `GET`, `HEAD`, `OPTIONS`, `POST`, `PUT`, `PATCH`, `DELETE`, several with commas, or `*`"
     )]
     Method(String),
+    /// A space beside a comma between methods.
+    #[error(
+        "`{0}` has a space in its list of methods: write it like `GET,POST /path`, no space after the comma"
+    )]
+    Space(String),
     /// A template that is none.
     #[error(transparent)]
     Template(#[from] NotATemplate),
@@ -177,11 +182,20 @@ impl FromStr for Rule {
             ("read", None) => Scope::Preset(Preset::Read),
             ("write", None) => Scope::Preset(Preset::Write),
             ("all", None) => Scope::Preset(Preset::All),
-            (path, None) if path.contains(' ') || path.starts_with('/') => Scope::Path(path.parse()?),
+            (path, None) if is_path_form(path) => Scope::Path(path.parse()?),
             (operation, None) => Scope::Operation(operation.into()),
         };
         Ok(Self { text: text.into(), api: api.parse()?, scope })
     }
+}
+
+/// Whether it is meant as `METHOD TEMPLATE`. An operation's name may have spaces, too.
+fn is_path_form(text: &str) -> bool {
+    let Some((methods, template)) = text.split_once(' ') else {
+        return text.starts_with('/');
+    };
+    let names_method = || methods.split(',').any(|name| name == "*" || Method::parse(name).is_some());
+    text.starts_with('/') || template.starts_with('/') || names_method()
 }
 
 impl fmt::Display for Rule {
@@ -274,6 +288,9 @@ impl FromStr for MethodPath {
 
     fn from_str(text: &str) -> Result<Self, NotARule> {
         let (methods, template) = text.split_once(' ').ok_or_else(|| NotARule::Method(text.to_owned()))?;
+        if methods.ends_with(',') || template.starts_with(',') {
+            return Err(NotARule::Space(text.to_owned()));
+        }
         Ok(Self { text: text.into(), methods: Methods::parse(methods)?, template: template.parse()? })
     }
 }
@@ -326,6 +343,23 @@ mod tests {
         ] {
             let accepted = text.parse::<Rule>().is_ok();
             assert_eq!(accepted, text == "orders:GET", "{text}: a word alone is an operation's name");
+        }
+    }
+
+    #[test]
+    fn an_operation_with_a_space_in_its_name_can_be_named() {
+        let parse = |text: &str| text.parse::<Rule>().map(|rule| rule.scope);
+        for name in ["list things", "get order", "a GET /x"] {
+            let named = Scope::Operation(name.into());
+            assert_eq!(parse(&format!("orders:{name}")), Ok(named), "{name}");
+        }
+        for path in ["GET /x", "get /x", "GET x", "GET,POST x", "* x", "/x y"] {
+            let named = matches!(parse(&format!("orders:{path}")), Ok(Scope::Operation(_)));
+            assert!(!named, "{path} is meant as a method and a path");
+        }
+        for text in ["GET, POST /x", "GET ,POST /x"] {
+            let error = parse(&format!("orders:{text}")).unwrap_err().to_string();
+            assert!(error.ends_with("no space after the comma"), "{error}");
         }
     }
 

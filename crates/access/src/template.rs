@@ -57,6 +57,18 @@ pub enum NotATemplate {
         /// What is wrong with its literal parts.
         why: crate::canonical::Ambiguous,
     },
+    /// A literal part that is spelled otherwise in canonical paths.
+    #[error(
+        "the template `{text}` can never match: `{written}` is spelled `{canonical}` in the paths that are matched"
+    )]
+    Spelling {
+        /// The template.
+        text: String,
+        /// The part.
+        written: String,
+        /// What stands for it in a path.
+        canonical: String,
+    },
     /// More than [`Template::SEGMENTS_MAX`] segments.
     #[error("the template `{0}` has more than 64 segments")]
     TooLong(String),
@@ -240,7 +252,11 @@ fn refuse_unmatchable(text: &str, segments: &[Segment]) -> Result<(), NotATempla
     for literal in segments.iter().flat_map(Segment::literals) {
         match Target::parse(&format!("/x{literal}"), None) {
             Ok(target) if target.path().strip_prefix("/x") == Some(literal) => {}
-            Ok(_) => return unmatchable(crate::canonical::Ambiguous::Escape),
+            Ok(target) => {
+                let canonical = target.path().strip_prefix("/x").unwrap_or_default().to_owned();
+                let (text, written) = (text.to_owned(), literal.to_string());
+                return Err(NotATemplate::Spelling { text, written, canonical });
+            }
             Err(why) => return unmatchable(why),
         }
     }
@@ -315,6 +331,18 @@ mod tests {
             "/a;b",
         ] {
             assert!(text.parse::<Template>().is_err(), "{text} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_spelled_otherwise_is_told_its_spelling() {
+        for (text, expected) in [
+            ("/a/b%7Ec", "`b%7Ec` is spelled `b~c`"),
+            ("/a%c3%a4", "`a%c3%a4` is spelled `a%C3%A4`"),
+            ("/a%zz", "the target has a `%` without two hexadecimal digits"),
+        ] {
+            let said = text.parse::<Template>().unwrap_err().to_string();
+            assert!(said.contains(expected), "{said}");
         }
     }
 

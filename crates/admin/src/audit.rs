@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 use access::Timestamp;
+use access::credential::masked;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -181,7 +182,7 @@ pub(crate) async fn explain(
         let _slot = slot;
         Reader::open(directory)?.find(wanted)
     });
-    let found = looked.await.map_err(|_| unreadable())?.map_err(|fault| broken(&fault))?;
+    let found = looked.await.map_err(|_| unreadable())?.map_err(|fault| broken(&app, &fault))?;
     let row = found.filter(|row| may_see(&caller, row)).ok_or_else(|| {
         Problem::new(Code::NotFound, "the journal has no request of this id that you may see")
             .next("`daypass audit search` lists requests with their ids")
@@ -233,6 +234,8 @@ pub(crate) async fn note(
     asked: &impl Serialize,
 ) -> Result<(), Problem> {
     let detail = serde_json::to_string(asked).unwrap_or_default();
+    // What was looked for is any text, and the note outlives it.
+    let detail = masked(&detail);
     let actor = caller.subject.to_string();
     let note = Note { time: app.now(), kind, actor: Some(&actor), detail: &detail };
     match app.handles.journal.append(note.into()).await {
@@ -248,8 +251,19 @@ pub(crate) fn unreadable() -> Problem {
     Problem::new(Code::JournalUnavailable, "the journal cannot be read now")
 }
 
-/// Files and offsets are for the operator's log; the caller learns that it failed.
-pub(crate) fn broken(fault: &ReadError) -> Problem {
+/// Where the journal lies is for the operator's log; the caller learns the file's name and the leaf.
+pub(crate) fn broken(app: &Shared, fault: &ReadError) -> Problem {
     tracing::error!(error = %chain(fault), "the journal cannot be read");
-    unreadable()
+    app.handles.journal.meet(fault);
+    let (code, found) = match fault.is_damage() {
+        true => (Code::JournalDamaged, "the journal is damaged, and what can be read of it is not all"),
+        false => (Code::JournalUnavailable, "a part of the journal cannot be read now"),
+    };
+    let problem = Problem::new(code, format!("{found}: {}", fault.brief()));
+    match fault.is_damage() {
+        true => problem.next(
+            "copy the journal's directory before anything else, for every byte in it is evidence; then put that file back from a backup",
+        ),
+        false => problem,
+    }
 }

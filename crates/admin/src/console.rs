@@ -99,12 +99,16 @@ fn denial(denied: &Denied, view: &View) -> Problem {
         Denied::NotFound { what, name } => (Code::NotFound, advice(view, what, name)),
         Denied::Exists { what, name } => (Code::Exists, instead(what, name)),
         Denied::Invalid { .. } => (Code::Invalid, None),
+        Denied::Secret { .. } => (Code::Invalid, Some(SECRET_SAID.to_owned())),
         Denied::Vain { next, .. } => (Code::Invalid, Some(next.clone())),
         Denied::Ambiguous { .. } => (Code::Ambiguous, Some("`daypass grants` tells them apart".to_owned())),
         Denied::TooMany { .. } => (Code::TooMany, None),
     };
     Problem { code, detail: denied.to_string().into(), next: next.map(Into::into) }
 }
+
+/// What to do about a credential that was written where everybody reads it: it has been in a command by now.
+const SECRET_SAID: &str = "leave it out, and end it if others may have seen it: `daypass revoke --token ID` for a token, `daypass service rotate NAME` for a service's key, `daypass revoke --user NAME` for a session";
 
 /// What to do about a name that is not there.
 fn advice(view: &View, what: &str, name: &str) -> Option<String> {

@@ -112,7 +112,9 @@ fn ended(row: &RequestRow) -> String {
             format!("It was refused after all with {status} `{code}`: {}.{fate}", sentence(code))
         }
         Some(RowOutcome::Unknown) => {
-            format!("The node stopped before its end; what came of it is unknown.{fate}")
+            format!(
+                "The node stopped before its end, or the record of its end is damaged; what came of it is unknown.{fate}"
+            )
         }
     }
 }
@@ -128,6 +130,10 @@ fn fate(row: &RequestRow) -> String {
             )
         }
         (Some(place), _) => format!(" It went to {place}, which may have carried it out."),
+        // A request that any of it was sent of has its upstream's address in its row.
+        (None, Some(RowOutcome::Failed)) if unreachable => {
+            " Nothing of it was sent to an upstream.".to_owned()
+        }
         (None, Some(RowOutcome::Cut | RowOutcome::Abandoned | RowOutcome::Unknown)) => {
             " The upstream may have carried it out.".to_owned()
         }
@@ -265,6 +271,7 @@ mod tests {
         let told: Vec<_> = [
             (Some("upstream_timeout"), RowOutcome::Failed, place),
             (Some("upstream_unreachable"), RowOutcome::Failed, place),
+            (Some("upstream_unreachable"), RowOutcome::Failed, None),
             (Some("journal_unavailable"), RowOutcome::Failed, None),
             (Some("credential_revoked"), RowOutcome::Cut, place),
             (None, RowOutcome::Abandoned, None),
@@ -275,10 +282,11 @@ mod tests {
         expect![[r#"
             It failed with 503 `upstream_timeout` after an unknown time: the upstream did not answer in time. It went to 127.0.0.1:7001, which may have carried it out.
             It failed with 503 `upstream_unreachable` after an unknown time: no upstream could be reached. It was on its way to 127.0.0.1:7001, which may have carried it out if the connection broke late.
+            It failed with 503 `upstream_unreachable` after an unknown time: no upstream could be reached. Nothing of it was sent to an upstream.
             It failed with 503 `journal_unavailable` after an unknown time: it could not be recorded, and what is not recorded is not forwarded.
             It was cut after an unknown time (`credential_revoked`): its credential had been revoked. It went to 127.0.0.1:7001, which may have carried it out.
             The client left after an unknown time. The upstream may have carried it out.
-            The node stopped before its end; what came of it is unknown. The upstream may have carried it out."#]].assert_eq(&told.join("\n"));
+            The node stopped before its end, or the record of its end is damaged; what came of it is unknown. The upstream may have carried it out."#]].assert_eq(&told.join("\n"));
     }
 
     #[test]

@@ -139,6 +139,19 @@ pub(crate) fn user(subject: &SubjectId) -> Result<Name, Problem> {
     Err(Problem::invalid(format!("`{subject}` is no user: name a person, like `alice`")))
 }
 
+/// Whom a grant is for. A service is told the way to a role that it has.
+fn holder(to: &SubjectId, role: &RoleName) -> Result<Name, Problem> {
+    user(to).map_err(|problem| match to.kind() {
+        SubjectKind::Service => {
+            let name = to.name();
+            problem.next(format!(
+                "a service has its roles with its key: `daypass service add {name} --role {role} --for 90d`"
+            ))
+        }
+        SubjectKind::User | SubjectKind::Local => problem,
+    })
+}
+
 pub(crate) async fn give(
     State(app): State<App>,
     caller: Caller,
@@ -147,7 +160,7 @@ pub(crate) async fn give(
     let id = GrantId::new(app.now(), app.random());
     let GiveGrant { role, to, lifetime, reason, incident } = asked;
     known::check_stated(&reason)?;
-    let (to, reason) = (user(&to)?, reason.into());
+    let (to, reason) = (holder(&to, &role)?, reason.into());
     let act = Act::GiveGrant(command::GiveGrant { id, to, role, lifetime, reason, incident });
     let done = app.execute(&caller, act).await?;
     let grant = done.state.grants().get(&id).ok_or_else(vanished)?;

@@ -23,14 +23,17 @@ pub(crate) async fn livez() -> &'static str {
 
 /// 200 when the node would serve a request now, else 503 with a line for each thing in the way.
 ///
-/// A ledger that cannot be written is in the way of commands and of no request: a line of its own after either.
+/// A ledger that cannot be written is in the way of commands and of no request, and a journal whose past is damaged
+/// in the way of readers only: a line of its own after either.
 pub(crate) async fn readyz(State(app): State<App>) -> Response {
     let why = app.handles.vitals.health().why;
     let status = if why.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let ready = why.is_empty().then(|| "ready".to_owned());
     let fault = app.handles.keeper.write_fault();
     let ledger = fault.map(|fault| format!("the ledger cannot be written: {fault}"));
-    let lines = why.into_iter().chain(ready).chain(ledger);
+    let damage = app.handles.journal.health().damage;
+    let journal = damage.map(|damage| format!("the journal is damaged: {damage}"));
+    let lines = why.into_iter().chain(ready).chain(ledger).chain(journal);
     (status, lines.map(|line| line + "\n").collect::<String>()).into_response()
 }
 
@@ -62,6 +65,8 @@ struct JournalStatus {
     spooled: u64,
     writable: bool,
     last_error: Option<String>,
+    /// What of the past a reader found damaged.
+    damage: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -125,5 +130,6 @@ fn journal_status(app: &Shared, spooled: u64) -> JournalStatus {
         spooled,
         writable: journal.writable == journal::Writable::Yes,
         last_error: journal.last_error,
+        damage: journal.damage,
     }
 }

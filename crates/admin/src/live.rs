@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use journal::{Event, ReadError, Reader, RequestRow, Tail};
+use journal::{Event, Reader, RequestRow, Tail};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -54,7 +54,7 @@ pub(crate) async fn stream(
     })?;
     let leaf = app.handles.journal.health().size;
     note(&app, &caller, "follow_requests", &From { leaf }).await?;
-    let reader = Reader::open(app.handles.journal.directory()).map_err(|fault| broken(&fault))?;
+    let reader = Reader::open(app.handles.journal.directory()).map_err(|fault| broken(&app, &fault))?;
     let live = Live {
         tail: Some(reader.follow(leaf)),
         stopping: stopping.map(|Extension(stopping)| stopping),
@@ -90,7 +90,7 @@ impl Live {
         });
         let (tail, events) = looked.await.ok()?;
         self.tail = Some(tail);
-        let events = log_fault(events)?;
+        let events = events.inspect_err(|fault| drop(broken(&self.app, fault))).ok()?;
         let any = !events.is_empty();
         let requests = events.into_iter().filter_map(|event| match event {
             Event::Request(row) => Some(*row),
@@ -111,8 +111,4 @@ impl Live {
             () = tokio::time::sleep(LOOK_EVERY) => Some(()),
         }
     }
-}
-
-fn log_fault<T>(read: Result<T, ReadError>) -> Option<T> {
-    read.inspect_err(|fault| drop(broken(fault))).ok()
 }

@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 
+use access::credential::masked;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -37,6 +39,8 @@ pub enum Code {
     LedgerUnavailable,
     /// The journal cannot be written or read now.
     JournalUnavailable,
+    /// What the journal has recorded is damaged.
+    JournalDamaged,
 }
 
 impl Code {
@@ -55,6 +59,7 @@ impl Code {
             Self::Overloaded => "overloaded",
             Self::LedgerUnavailable => "ledger_unavailable",
             Self::JournalUnavailable => "journal_unavailable",
+            Self::JournalDamaged => "journal_damaged",
         }
     }
 
@@ -71,6 +76,7 @@ impl Code {
             Self::Overloaded => "Overloaded",
             Self::LedgerUnavailable => "Ledger unavailable",
             Self::JournalUnavailable => "Journal unavailable",
+            Self::JournalDamaged => "Journal damaged",
         }
     }
 
@@ -87,6 +93,7 @@ impl Code {
             Self::Overloaded | Self::LedgerUnavailable | Self::JournalUnavailable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::JournalDamaged => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -111,10 +118,15 @@ struct Body<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
-    detail: &'a str,
+    detail: Cow<'a, str>,
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<&'a str>,
+    next: Option<Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+struct LastLine<'a> {
+    error: Body<'a>,
 }
 
 impl Problem {
@@ -138,15 +150,26 @@ impl Problem {
     }
 
     fn body(&self) -> Vec<u8> {
-        let body = Body {
+        serde_json::to_vec(&self.members()).unwrap_or_default()
+    }
+
+    /// The last line of an answer in lines that began as a success. No row has a member `error`.
+    pub(crate) fn last_line(&self) -> Bytes {
+        let mut line = serde_json::to_vec(&LastLine { error: self.members() }).unwrap_or_default();
+        line.push(b'\n');
+        line.into()
+    }
+
+    /// What a caller wrote is often said back, but no credential in it.
+    fn members(&self) -> Body<'_> {
+        Body {
             r#type: format!("urn:daypass:problem:{}", self.code.as_str()),
             title: self.code.title(),
             status: self.code.status().as_u16(),
-            detail: &self.detail,
+            detail: masked(&self.detail),
             code: self.code.as_str(),
-            next: self.next.as_deref(),
-        };
-        serde_json::to_vec(&body).unwrap_or_default()
+            next: self.next.as_deref().map(masked),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! They are read from the segments on a thread beside the runtime and handed over in pieces of [`PIECE_BYTES`],
 //! [`PIECES_MAX`] of them at most: a slow reader slows the search, and memory does not grow. The caller is judged
-//! again before each piece. An answer that breaks off (damage, a session that ended) breaks the connection, so
-//! that it is never taken for a whole one.
+//! again before each piece. An answer that is not whole (damage, a session that ended) ends with a line that says
+//! why, `{"error": …}` with the problem in it; where even that cannot be said, the connection breaks.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -79,7 +79,7 @@ impl Rows {
         let more = self.waiting.is_empty() || self.hand_over().is_continue();
         let end = match end {
             Ok(()) => Piece::End,
-            Err(fault) => Piece::Fault(broken(&fault)),
+            Err(fault) => Piece::Fault(broken(&self.app, &fault)),
         };
         if more {
             // Nobody waits for the end if this fails.
@@ -128,9 +128,8 @@ fn ndjson(first: Piece, taken: mpsc::Receiver<Piece>) -> Response {
         match piece {
             Some(Piece::Rows(rows)) => Some((Ok(rows), (None, taken))),
             Some(Piece::End) => None,
-            Some(Piece::Fault(_)) | None => {
-                Some((Err(io::Error::other("the search broke off")), (Some(Piece::End), taken)))
-            }
+            Some(Piece::Fault(problem)) => Some((Ok(problem.last_line()), (Some(Piece::End), taken))),
+            None => Some((Err(io::Error::other("the search broke off")), (Some(Piece::End), taken))),
         }
     });
     let ndjson = HeaderValue::from_static("application/x-ndjson");

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use access::credential::{CredentialId, Digest};
+use access::credential::{CredentialId, Digest, masked, occurs_in};
 use access::policy::Policy;
 use access::{GrantId, Lifetime, SubjectId, SubjectKind, Timestamp};
 
@@ -47,6 +47,12 @@ pub enum Denied {
         what: &'static str,
         /// Its name.
         name: String,
+    },
+    /// A credential stands where it would be recorded for ever and shown to whoever reads the journal.
+    #[error("the {what} contains a Daypass credential, and would be shown to all who read the journal")]
+    Secret {
+        /// What it stands in.
+        what: &'static str,
     },
     /// What was written cannot be done as written.
     #[error("{why}")]
@@ -177,7 +183,8 @@ pub(crate) fn invalid(why: impl Into<String>) -> Denied {
 }
 
 pub(crate) fn not_found(what: &'static str, name: &impl ToString) -> Denied {
-    let name = name.to_string();
+    // A credential pasted where a name belongs is not said back.
+    let name = masked(&name.to_string()).into_owned();
     Denied::NotFound { what, name }
 }
 
@@ -194,7 +201,12 @@ pub(crate) const fn within(count: usize, most: usize, what: &'static str) -> Res
     Err(Denied::TooMany { what, most })
 }
 
-/// A reason is 1 to [`REASON_CHARS_MAX`] characters, not all blank, without control characters.
+/// Whether a text that is to be recorded is free of credentials.
+pub(crate) fn check_open(what: &'static str, text: &str) -> Result<(), Denied> {
+    if occurs_in(text.as_bytes()) { Err(Denied::Secret { what }) } else { Ok(()) }
+}
+
+/// A reason is 1 to [`REASON_CHARS_MAX`] characters, not all blank, without control characters or credentials.
 pub(crate) fn check_reason(reason: &str) -> Result<(), Denied> {
     if reason.trim().is_empty() {
         return Err(invalid("a reason is required"));
@@ -205,7 +217,7 @@ pub(crate) fn check_reason(reason: &str) -> Result<(), Denied> {
     if reason.chars().any(char::is_control) {
         return Err(invalid("a reason is one line, without control characters"));
     }
-    Ok(())
+    check_open("reason", reason)
 }
 
 pub(crate) fn check_lifetime(what: &str, lifetime: Lifetime, most: Duration) -> Result<(), Denied> {

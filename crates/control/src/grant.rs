@@ -14,7 +14,7 @@ use access::{Deadline, GrantId, RoleName, SubjectId, SubjectKind};
 
 use crate::command::{GiveGrant, MintToken, Via};
 use crate::decide::{
-    Case, Denied, check_lifetime, check_reason, exists, invalid, not_allowed, not_found, within,
+    Case, Denied, check_lifetime, check_open, check_reason, exists, invalid, not_allowed, not_found, within,
 };
 use crate::event::Change;
 
@@ -41,6 +41,7 @@ impl Case<'_> {
         self.administrators_only()?;
         self.refuse_self(&give.to)?;
         check_reason(&give.reason)?;
+        give.incident.as_ref().map_or(Ok(()), |incident| check_open("incident", incident.as_str()))?;
         check_lifetime("a grant", give.lifetime, GRANT_LIFETIME_MAX)?;
         let subject = self.known_user(&give.to)?;
         self.known_role(&give.role)?;

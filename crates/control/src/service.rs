@@ -11,7 +11,7 @@ use access::view::Key;
 use access::{Deadline, Lifetime};
 
 use crate::command::{AddService, RotateService};
-use crate::decide::{Case, Denied, check_lifetime, exists, invalid, not_found, within};
+use crate::decide::{Case, Denied, check_lifetime, check_open, exists, invalid, not_found, within};
 use crate::event::{Change, EndKeys};
 
 /// The longest life of a service key: 365 days.
@@ -30,6 +30,7 @@ impl Case<'_> {
         if add.roles.is_empty() || add.roles.len() > KEY_ROLES_MAX {
             return Err(invalid(format!("a service has 1 to {KEY_ROLES_MAX} roles")));
         }
+        check_open("name of the service", add.name.as_str())?;
         add.roles.iter().try_for_each(|role| self.known_role(role))?;
         if self.state.service(&add.name).is_some() {
             return Err(exists("service", &add.name));

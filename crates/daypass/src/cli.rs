@@ -180,7 +180,7 @@ pub struct Grant {
     /// The role
     #[arg(value_name = "ROLE")]
     pub role: RoleName,
-    /// Who gets it: a user, or service:NAME
+    /// Who gets it: a user; a service has its roles from `daypass service add`
     #[arg(long, value_name = "USER")]
     pub to: SubjectId,
     /// For how long: 30s, 10m, 2h, 7d

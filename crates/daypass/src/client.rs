@@ -103,6 +103,16 @@ pub enum ClientError {
         /// The status it answered.
         status: u16,
     },
+    /// The answer began and did not end.
+    #[error(
+        "the answer of the server at {place} broke off, so what came of it is not all: {why}\nnext: see that the server still runs; its log may say why"
+    )]
+    BrokeOff {
+        /// Its URL or socket.
+        place: String,
+        /// What went wrong.
+        why: String,
+    },
     /// The answer is not of the shape that the API has.
     #[error("the server's answer cannot be understood: {0}")]
     Answer(String),
@@ -272,7 +282,7 @@ impl Client {
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.explain(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.broke_off(&error))? {
             if body.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
                 return Err(ClientError::Answer("it is longer than 64 MiB".to_owned()));
             }
@@ -304,6 +314,14 @@ impl Client {
                 why if why.contains("peer certificate") => ClientError::Unproven { place: self.place(), why },
                 why => ClientError::Unreachable { place: self.place(), why },
             },
+        }
+    }
+
+    /// Why an answer that has begun does not go on.
+    fn broke_off(&self, error: &reqwest::Error) -> ClientError {
+        match error.is_timeout() {
+            true => ClientError::TimedOut(self.place()),
+            false => ClientError::BrokeOff { place: self.place(), why: innermost(error) },
         }
     }
 
@@ -368,20 +386,21 @@ impl Lines<'_> {
     /// The next line without its line break; `None` at the end of the answer.
     ///
     /// # Errors
-    /// [`ClientError::Answer`] for a line of more than 1 MiB, and for an answer that breaks off.
+    /// [`ClientError::Answer`] for a line of more than 1 MiB, [`ClientError::BrokeOff`] for an answer without an
+    /// end, and [`ClientError::Problem`] for one whose last line is an error.
     pub async fn next(&mut self) -> Result<Option<String>, ClientError> {
         loop {
             if let Some(line) = self.take_line() {
-                return text(line).map(Some);
+                return text(line).and_then(refuse_error).map(Some);
             }
             if self.buffer.len() > ROW_BYTES_MAX {
                 return Err(ClientError::Answer("a line is longer than 1 MiB".to_owned()));
             }
-            let chunk = self.response.chunk().await.map_err(|error| self.client.explain(&error))?;
+            let chunk = self.response.chunk().await.map_err(|error| self.client.broke_off(&error))?;
             match chunk {
                 Some(chunk) => self.buffer.extend_from_slice(&chunk),
                 None if self.buffer.is_empty() => return Ok(None),
-                None => return text(std::mem::take(&mut self.buffer)).map(Some),
+                None => return text(std::mem::take(&mut self.buffer)).and_then(refuse_error).map(Some),
             }
         }
     }
@@ -401,6 +420,22 @@ impl Lines<'_> {
 
 fn text(line: Vec<u8>) -> Result<String, ClientError> {
     String::from_utf8(line).map_err(|_| ClientError::Answer("a line is not UTF-8".to_owned()))
+}
+
+/// A server that finds out amid its answer that it cannot give all of it says so in a last line, as a problem.
+fn refuse_error(line: String) -> Result<String, ClientError> {
+    #[derive(Deserialize)]
+    struct LastLine {
+        error: Box<Problem>,
+    }
+    // No row has a member `error`; most lines need not be read twice to know it.
+    if !line.starts_with("{\"error\":") {
+        return Ok(line);
+    }
+    match serde_json::from_str::<LastLine>(&line) {
+        Ok(last) => Err(ClientError::Problem(last.error)),
+        Err(_) => Ok(line),
+    }
 }
 
 #[cfg(test)]

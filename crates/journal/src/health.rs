@@ -1,7 +1,7 @@
 //! How the journal is doing, readable from any thread without waiting for the writer.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use access::{Clock, Timestamp};
@@ -29,6 +29,8 @@ pub struct Health {
     pub writable: Writable,
     /// What failed last, while something is failing.
     pub last_error: Option<String>,
+    /// The first damage to what was written before that a reader of this process has met.
+    pub damage: Option<String>,
     /// For how long a commit, or a failed journal, has kept records waiting, in milliseconds; 0 when idle.
     pub lag_ms: u64,
     /// The size of all segments, without room allocated ahead.
@@ -57,6 +59,7 @@ pub(crate) struct Gauges {
     durable_at: AtomicI64,
     waiting_since: AtomicI64,
     last_error: Mutex<Option<String>>,
+    damage: OnceLock<String>,
     changes: watch::Sender<Writable>,
     ended: AtomicBool,
 }
@@ -70,6 +73,7 @@ impl Gauges {
             durable_at: AtomicI64::new(NEVER),
             waiting_since: AtomicI64::new(NEVER),
             last_error: Mutex::new(None),
+            damage: OnceLock::new(),
             changes: watch::Sender::new(Writable::No),
             ended: AtomicBool::new(false),
         }
@@ -86,6 +90,11 @@ impl Gauges {
     /// Tells each time when more, or less, can be written.
     pub(crate) fn changes(&self) -> watch::Receiver<Writable> {
         self.changes.subscribe()
+    }
+
+    pub(crate) fn meet_damage(&self, what: String) {
+        // The first stays: others are met once it is mended.
+        let _ = self.damage.set(what);
     }
 
     pub(crate) fn turn(&self, writable: Writable, error: Option<String>) {
@@ -141,6 +150,7 @@ impl Gauges {
             size: self.size.load(Ordering::Relaxed),
             writable,
             last_error,
+            damage: self.damage.get().cloned(),
             lag_ms: u64::try_from(lag.as_millis()).unwrap_or(u64::MAX),
             bytes: self.bytes.load(Ordering::Relaxed),
             durable_at: (durable_at != NEVER).then(|| Timestamp::from_micros(durable_at)),

@@ -217,6 +217,14 @@ impl Journal {
         self.uplink.gauges.health(&*self.uplink.clock, self.uplink.commit_wait_max)
     }
 
+    /// Remembers, for [`Health::damage`], that a reader met this. A file that could not be read this
+    /// time is no damage.
+    pub fn meet(&self, fault: &ReadError) {
+        if fault.is_damage() {
+            self.uplink.gauges.meet_damage(fault.brief());
+        }
+    }
+
     /// Waits until the writer can write this much; for ever, if it never can.
     pub async fn becomes(&self, writable: Writable) {
         let mut changes = self.uplink.gauges.changes();

@@ -67,6 +67,38 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether what was recorded is damaged or missing, and not only unread this time.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        !matches!(self, Self::Io { .. })
+    }
+
+    /// What is wrong in one sentence that names the file without its directory, for those who cannot see that.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match self {
+            Self::Io { file, fault } => format!("`{}` cannot be read: {fault}", name(file)),
+            Self::Header { file } => {
+                format!("`{}` is damaged: its header is not that of a journal segment", name(file))
+            }
+            Self::Missing { file, leaf } => {
+                format!("`{}` is missing, which held leaf {leaf} and later ones", name(file))
+            }
+            Self::Corrupt { file, offset, leaf } => {
+                format!("`{}` is damaged at offset {offset}, leaf {leaf}", name(file))
+            }
+            Self::Record { file, offset, leaf, .. } => {
+                format!(
+                    "leaf {leaf} in `{}` at offset {offset} is no record known to this version",
+                    name(file)
+                )
+            }
+        }
+    }
+}
+
 /// One leaf of the log, as it stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf<'a> {

@@ -29,7 +29,7 @@ pub enum RowOutcome {
     Abandoned,
     /// The access ended meanwhile.
     Cut,
-    /// The node died meanwhile.
+    /// The node died meanwhile, or the record of its end cannot be read.
     Unknown,
 }
 

@@ -5,6 +5,9 @@
 //!
 //! An intent's outcome mostly stands in the same segment. For one that was still open at the segment's end, the
 //! headers that follow tell in which segment it ended, and only that one is read.
+//!
+//! Damage ends no search: what can be read elsewhere is shown first, and then the search fails with the first
+//! damage it met. A request whose end stands where it cannot be read is shown with an unknown outcome.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -14,7 +17,7 @@ use access::{RequestId, Timestamp};
 use crate::frame::Span;
 use crate::read::{ReadError, Reader, next_in};
 use crate::record::{Change, Record, Request};
-use crate::row::{ChangeRow, RequestRow};
+use crate::row::{ChangeRow, RequestRow, RowOutcome};
 use crate::scan::{Place, Scan};
 use crate::segment::{SegmentName, list};
 
@@ -121,7 +124,7 @@ impl Reader {
     /// Shows each request that is wanted to `visit`, until it breaks.
     ///
     /// # Errors
-    /// A segment cannot be read or is damaged.
+    /// A segment cannot be read or is damaged; every row that can be read has been shown before.
     pub fn search(
         &self,
         filter: &Filter,
@@ -129,24 +132,27 @@ impl Reader {
         visit: &mut dyn FnMut(RequestRow) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         let segments = list(self.directory())?;
+        let mut damage = Damage::default();
         let mut show = |row: RequestRow| match filter.wants_row(&row) {
             true => visit(row),
             false => ControlFlow::Continue(()),
         };
         for at in ordered(segments.len(), order) {
-            let (segment, following) = split(&segments, at);
-            if let Some(next) = following.first()
-                && !filter.may_want(next.header()?.previous_times())
-            {
+            let (Some(segment), following) = split(&segments, at) else {
+                continue;
+            };
+            if times(following).is_some_and(|times| !filter.may_want(times)) {
                 continue;
             }
             let wanted = |request: &Request<'_>| filter.wants_request(request);
-            let Some(segment) = segment else { continue };
-            if Matches::of(segment, following, &wanted)?.show(following, order, &mut show)?.is_break() {
+            let Some(matches) = Matches::of(segment, following, &wanted, &mut damage) else {
+                continue;
+            };
+            if matches.show(following, order, &mut show, &mut damage).is_break() {
                 break;
             }
         }
-        Ok(())
+        damage.told()
     }
 
     /// The wanted requests, at most `limit` of them.
@@ -174,36 +180,25 @@ impl Reader {
     /// The row of one request, if it is in the journal.
     ///
     /// # Errors
-    /// A segment cannot be read or is damaged.
+    /// It is in no segment that can be read, and one cannot be read or is damaged.
     pub fn find(&self, id: RequestId) -> Result<Option<RequestRow>, ReadError> {
         let segments = list(self.directory())?;
         let near = near(id);
-        let mut later = Vec::new();
-        for at in ordered(segments.len(), Order::NewestFirst) {
-            let (_, following) = split(&segments, at);
-            let times =
-                following.first().map(SegmentName::header).transpose()?.map(|header| header.previous_times());
-            match times {
-                Some(times) if !near.may_want(times) => later.push(at),
-                _ => {
-                    if let Some(row) = find_in(&segments, at, id)? {
-                        return Ok(Some(row));
-                    }
-                }
-            }
-        }
-        for at in later {
-            if let Some(row) = find_in(&segments, at, id)? {
+        let far = |at: &usize| times(split(&segments, *at).1).is_some_and(|times| !near.may_want(times));
+        let (later, first): (Vec<_>, Vec<_>) = ordered(segments.len(), Order::NewestFirst).partition(far);
+        let mut damage = Damage::default();
+        for at in first.into_iter().chain(later) {
+            if let Some(row) = find_in(&segments, at, id, &mut damage) {
                 return Ok(Some(row));
             }
         }
-        Ok(None)
+        damage.told().map(|()| None)
     }
 
     /// Shows each control event that is wanted to `visit`, until it breaks. Memory: the wanted ones of a segment.
     ///
     /// # Errors
-    /// A segment cannot be read or is damaged.
+    /// A segment cannot be read or is damaged; every row that can be read has been shown before.
     pub fn changes(
         &self,
         filter: &Filter,
@@ -211,11 +206,13 @@ impl Reader {
         visit: &mut dyn FnMut(ChangeRow) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         let segments = list(self.directory())?;
+        let mut damage = Damage::default();
         for at in ordered(segments.len(), order) {
             let (Some(segment), following) = split(&segments, at) else {
                 continue;
             };
-            let mut rows = changes_in(segment, following, filter)?;
+            let mut rows = Vec::new();
+            damage.pass(changes_in(segment, following, filter, &mut rows));
             if order == Order::NewestFirst {
                 rows.reverse();
             }
@@ -223,8 +220,33 @@ impl Reader {
                 break;
             }
         }
-        Ok(())
+        damage.told()
     }
+}
+
+/// The first damage that a search has met.
+#[derive(Default)]
+struct Damage(Option<ReadError>);
+
+impl Damage {
+    fn pass<T>(&mut self, read: Result<T, ReadError>) -> Option<T> {
+        match read {
+            Ok(found) => Some(found),
+            Err(fault) => {
+                self.0.get_or_insert(fault);
+                None
+            }
+        }
+    }
+
+    fn told(self) -> Result<(), ReadError> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// The times of a segment's requests, which the header of the one after it tells; `None` where none does.
+fn times(following: &[SegmentName]) -> Option<Span> {
+    following.first().and_then(|next| next.header().ok()).map(|header| header.previous_times())
 }
 
 /// The times around an id's own.
@@ -249,27 +271,27 @@ fn split(segments: &[SegmentName], at: usize) -> (Option<&SegmentName>, &[Segmen
     (segments.get(at), segments.get(at + 1..).unwrap_or_default())
 }
 
-fn find_in(segments: &[SegmentName], at: usize, id: RequestId) -> Result<Option<RequestRow>, ReadError> {
+fn find_in(segments: &[SegmentName], at: usize, id: RequestId, damage: &mut Damage) -> Option<RequestRow> {
     let (Some(segment), following) = split(segments, at) else {
-        return Ok(None);
+        return None;
     };
     let mut found = None;
     let mut keep = |row| {
         found = Some(row);
         ControlFlow::Break(())
     };
-    let matches = Matches::of(segment, following, &|request| request.id == id)?;
-    let _ = matches.show(following, Order::NewestFirst, &mut keep)?;
-    Ok(found)
+    let matches = Matches::of(segment, following, &|request| request.id == id, damage)?;
+    let _ = matches.show(following, Order::NewestFirst, &mut keep, damage);
+    found
 }
 
 fn changes_in(
     segment: &SegmentName,
     following: &[SegmentName],
     filter: &Filter,
-) -> Result<Vec<ChangeRow>, ReadError> {
+    rows: &mut Vec<ChangeRow>,
+) -> Result<(), ReadError> {
     let mut scan = Scan::open(segment)?;
-    let mut rows = Vec::new();
     while let Some(place) = next_in(&mut scan, following.first())? {
         if let Record::Change(change) = scan.record(place)?
             && filter.wants_change(&change)
@@ -277,7 +299,7 @@ fn changes_in(
             rows.push(ChangeRow::from(&change));
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// The wanted requests of one segment, and where their outcomes stand in it.
@@ -286,31 +308,44 @@ struct Matches {
     outcomes: HashMap<u64, Option<Place>>,
     scan: Scan,
     beside: Scan,
+    /// Whether a part of the segment could not be read.
+    torn: bool,
 }
 
 impl Matches {
+    /// What can be read of them; `None` where nothing can.
     fn of(
         segment: &SegmentName,
         following: &[SegmentName],
         wanted: &dyn Fn(&Request<'_>) -> bool,
-    ) -> Result<Self, ReadError> {
-        let mut scan = Scan::open(segment)?;
-        let beside = Scan::open(segment)?;
-        let (mut requests, mut outcomes) = (Vec::new(), HashMap::new());
-        while let Some(place) = next_in(&mut scan, following.first())? {
-            match scan.record(place)? {
+        damage: &mut Damage,
+    ) -> Option<Self> {
+        let scan = damage.pass(Scan::open(segment))?;
+        let beside = damage.pass(Scan::open(segment))?;
+        let mut matches = Self { requests: Vec::new(), outcomes: HashMap::new(), scan, beside, torn: false };
+        matches.torn = damage.pass(matches.read(following, wanted)).is_none();
+        Some(matches)
+    }
+
+    fn read(
+        &mut self,
+        following: &[SegmentName],
+        wanted: &dyn Fn(&Request<'_>) -> bool,
+    ) -> Result<(), ReadError> {
+        while let Some(place) = next_in(&mut self.scan, following.first())? {
+            match self.scan.record(place)? {
                 Record::Intent(request) if wanted(&request) => {
-                    requests.push(place);
-                    outcomes.insert(place.leaf, None);
+                    self.requests.push(place);
+                    self.outcomes.insert(place.leaf, None);
                 }
-                Record::Refusal(refusal) if wanted(&refusal.request) => requests.push(place),
+                Record::Refusal(refusal) if wanted(&refusal.request) => self.requests.push(place),
                 Record::Outcome(outcome) => {
-                    outcomes.entry(outcome.leaf).and_modify(|found| *found = Some(place));
+                    self.outcomes.entry(outcome.leaf).and_modify(|found| *found = Some(place));
                 }
                 _ => {}
             }
         }
-        Ok(Self { requests, outcomes, scan, beside })
+        Ok(())
     }
 
     fn show(
@@ -318,59 +353,79 @@ impl Matches {
         following: &[SegmentName],
         order: Order,
         visit: &mut dyn FnMut(RequestRow) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, ReadError> {
+        damage: &mut Damage,
+    ) -> ControlFlow<()> {
         let open = self.outcomes.iter().filter(|(_, place)| place.is_none()).map(|(leaf, _)| *leaf);
-        let elsewhere = look_ahead(following, open.collect())?;
+        let elsewhere = Elsewhere::look(following, open.collect(), self.torn, damage);
         if order == Order::NewestFirst {
             self.requests.reverse();
         }
         for place in std::mem::take(&mut self.requests) {
-            let row = self.row(place, &elsewhere)?;
-            if row.map_or(ControlFlow::Continue(()), &mut *visit).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
+            let row = damage.pass(self.row(place, &elsewhere)).flatten();
+            row.map_or(ControlFlow::Continue(()), &mut *visit)?;
         }
-        Ok(ControlFlow::Continue(()))
+        ControlFlow::Continue(())
     }
 
-    fn row(
-        &mut self,
-        place: Place,
-        elsewhere: &HashMap<u64, Vec<u8>>,
-    ) -> Result<Option<RequestRow>, ReadError> {
+    fn row(&mut self, place: Place, elsewhere: &Elsewhere) -> Result<Option<RequestRow>, ReadError> {
         let node = self.scan.header.node.clone();
         let ended = match self.outcomes.get(&place.leaf) {
             Some(Some(ended)) => Some(self.beside.record(*ended)?),
-            _ => elsewhere.get(&place.leaf).and_then(|payload| Record::decode(payload).ok()),
+            _ => elsewhere.found.get(&place.leaf).and_then(|payload| Record::decode(payload).ok()),
         };
         let outcome = match &ended {
             Some(Record::Outcome(outcome)) => Some(outcome),
             _ => None,
         };
-        Ok(RequestRow::joined(&node, place.leaf, &self.scan.record(place)?, outcome))
+        let mut row = RequestRow::joined(&node, place.leaf, &self.scan.record(place)?, outcome);
+        if let Some(row) = row.as_mut().filter(|_| elsewhere.lost.contains(&place.leaf)) {
+            row.outcome = Some(RowOutcome::Unknown);
+        }
+        Ok(row)
     }
 }
 
-/// Outcomes, as bytes, of these intents in the segments that follow theirs.
-fn look_ahead(
-    following: &[SegmentName],
-    mut wanted: HashSet<u64>,
-) -> Result<HashMap<u64, Vec<u8>>, ReadError> {
-    let mut found = HashMap::new();
-    for (at, segment) in following.iter().enumerate() {
-        if wanted.is_empty() {
-            break;
-        }
-        let next = following.get(at + 1);
-        if let Some(next) = next {
-            let still_open = next.header()?.open;
-            if wanted.iter().all(|leaf| still_open.binary_search(leaf).is_ok()) {
+/// What became of the intents that were open at the end of their segment.
+#[derive(Default)]
+struct Elsewhere {
+    /// Their outcomes, as bytes.
+    found: HashMap<u64, Vec<u8>>,
+    /// Those whose outcomes may stand where nothing can be read.
+    lost: HashSet<u64>,
+}
+
+impl Elsewhere {
+    /// Looks in the segments that follow theirs, which is `torn` where a part of it could not be read.
+    fn look(
+        following: &[SegmentName],
+        mut wanted: HashSet<u64>,
+        mut torn: bool,
+        damage: &mut Damage,
+    ) -> Self {
+        let mut elsewhere = Self::default();
+        for (at, segment) in following.iter().enumerate() {
+            if wanted.is_empty() {
+                break;
+            }
+            // What was still open when this segment began did not end where nothing can be read.
+            if torn && let Ok(header) = segment.header() {
+                let ended = |leaf: &u64| header.open.binary_search(leaf).is_err();
+                elsewhere.lost.extend(wanted.extract_if(ended));
+                torn = false;
+            }
+            let next = following.get(at + 1);
+            if let Some(Ok(header)) = next.map(SegmentName::header)
+                && wanted.iter().all(|leaf| header.open.binary_search(leaf).is_ok())
+            {
                 continue;
             }
+            torn |= damage.pass(collect(segment, next, &mut wanted, &mut elsewhere.found)).is_none();
         }
-        collect(segment, next, &mut wanted, &mut found)?;
+        if torn {
+            elsewhere.lost.extend(wanted);
+        }
+        elsewhere
     }
-    Ok(found)
 }
 
 fn collect(

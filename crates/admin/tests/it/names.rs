@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use crate::story::check;
+use crate::world::within;
 
 #[test]
 fn who_administers_or_audits_sees_everybodys_grants_and_others_their_own() {
@@ -94,4 +95,40 @@ fn a_filter_that_was_mistyped_does_not_look_like_a_clean_record() {
                 403 {"type":"urn:daypass:problem:not_allowed","title":"Not allowed","status":403,"detail":"the requests of others are for auditors and administrators","code":"not_allowed","next":"leave out `user` to see your own"}
         "#]],
     );
+}
+
+#[test]
+fn a_credential_in_a_wrong_place_is_neither_said_back_nor_recorded() {
+    let (secret, _) = access::credential::mint(access::credential::CredentialKind::Token, &[7; 32]);
+    let secret = secret.expose_str().unwrap().to_owned();
+    within(|world| async {
+        let console = world.over_socket();
+        let grant = |role: &str, reason: &str| {
+            let body = serde_json::json!({"role": role, "to": "alice", "for": "1h", "reason": reason});
+            console.post("http://localhost/api/v1/grants").json(&body).send()
+        };
+        let search = |query: &str| {
+            let query = query.to_owned() + &secret;
+            console.get(format!("http://localhost/api/v1/audit/requests?{query}")).send()
+        };
+        for (answer, status) in [
+            (grant("orders-viewer", &format!("as {secret} did")).await, 400),
+            (grant(&secret, "slow orders").await, 404),
+            (search("user=").await, 404),
+            (search("path=/").await, 200),
+            (search("reason=").await, 400),
+            (search("reason=%20").await, 400),
+        ] {
+            let answer = answer.unwrap();
+            assert_eq!(answer.status().as_u16(), status);
+            let said = answer.text().await.unwrap();
+            assert!(!access::credential::occurs_in(said.as_bytes()), "{said}");
+        }
+        for entry in std::fs::read_dir(world.journal.directory()).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let found = bytes.windows(40).any(|window| window == &secret.as_bytes()[8..48]);
+            assert!(!found, "the journal keeps it");
+        }
+        world
+    });
 }

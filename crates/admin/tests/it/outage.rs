@@ -50,15 +50,45 @@ fn a_damaged_journal_is_an_error_and_not_a_short_answer() {
         let mut bytes = std::fs::read(&first).unwrap();
         bytes[500_000] ^= 1;
         std::fs::write(&first, bytes).unwrap();
-        let search = |order| {
+        for order in ["oldest", "newest"] {
             let path = format!("http://localhost/api/v1/audit/requests?order={order}");
-            world.over_socket().get(path).send()
-        };
-        let oldest = search("oldest").await.unwrap();
-        assert_eq!(oldest.status().as_u16(), 503, "nothing was read before the damage");
-        let newest = search("newest").await.unwrap();
-        assert_eq!(newest.status().as_u16(), 200, "rows were on their way before it was met");
-        assert!(newest.bytes().await.is_err(), "the answer looks whole");
+            let answer = world.over_socket().get(path).send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), 200, "rows were on their way before it was met");
+            let text = answer.text().await.unwrap();
+            let (rows, last) = text.trim_end().rsplit_once('\n').unwrap();
+            assert!(rows.lines().count() > 5_000, "{order}: {} rows", rows.lines().count());
+            let last: Value = serde_json::from_str(last).unwrap();
+            assert_eq!(last["error"]["code"], "journal_damaged", "{last}");
+            let detail = last["error"]["detail"].as_str().unwrap();
+            assert!(detail.contains("`00000000000000000000.log` is damaged at offset "), "{detail}");
+            assert!(!detail.contains('/'), "{detail}");
+        }
+        let healthy = world.over_socket().get("http://localhost/readyz").send().await.unwrap();
+        assert_eq!(healthy.status().as_u16(), 200, "requests are served all the same");
+        let said = healthy.text().await.unwrap();
+        assert!(said.contains("the journal is damaged: `00000000000000000000.log`"), "{said}");
+        let status = world.over_socket().get("http://localhost/api/v1/status").send().await.unwrap();
+        let status: Value = status.json().await.unwrap();
+        assert!(status["journal"]["damage"].as_str().unwrap().contains("leaf"), "{status}");
+        world
+    });
+}
+
+#[test]
+fn a_journal_of_which_nothing_can_be_read_is_a_damaged_one_and_not_an_empty_one() {
+    within(|world| async {
+        let first = world.journal.directory().join("00000000000000000000.log");
+        let mut bytes = std::fs::read(&first).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(&first, bytes).unwrap();
+        for path in ["audit/requests", "audit/changes", "explain/0198c0de-0000-7000-8000-000000000000"] {
+            let answer =
+                world.over_socket().get(format!("http://localhost/api/v1/{path}")).send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), 500, "{path}");
+            let problem = answer.text().await.unwrap();
+            crate::described::assert_described("GET", &format!("/api/v1/{path}"), 500, &problem);
+            assert!(problem.contains("journal_damaged"), "{problem}");
+        }
         world
     });
 }

@@ -348,7 +348,7 @@ fn access_is_given_by_administrators_to_others_within_bounds() {
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alcie","for":"1h","reason":"slow orders"}
                 404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no user `alcie`","code":"not_found","next":"did you mean `alice`?"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"service:ci","for":"1h","reason":"slow orders"}
-                400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"`service:ci` is no user: name a person, like `alice`","code":"invalid"}
+                400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"`service:ci` is no user: name a person, like `alice`","code":"invalid","next":"a service has its roles with its key: `daypass service add ci --role orders-viewer --for 90d`"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"31d","reason":"slow orders"}
                 400 {"type":"urn:daypass:problem:invalid","title":"Invalid request","status":400,"detail":"a grant lasts at most `30d`, not `31d`","code":"invalid"}
             dora POST /api/v1/grants {"role":"orders-viewer","to":"alice","for":"1h","reason":""}
@@ -444,9 +444,9 @@ fn what_there_is_can_be_read_by_everybody_with_a_session() {
             alice GET /api/v1/roles
                 200 [{"role":"orders-refunder","allow":["orders:refund"],"deny":[],"rate":"60/m"},{"role":"orders-viewer","allow":["orders:read"],"deny":[],"rate":"60/m"}]
             alice GET /api/v1/status
-                200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"configuration":{"revision":1,"loaded":"2026-11-22T03:00:00.000000Z","warnings":2,"failed":{"at":"2026-11-22T03:00:00.000000Z","why":[]}},"ledger":{"revision":2,"events":2,"writable":true,"last_error":null},"journal":{"size":3,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null},"view":{"revision":2,"age_ms":7},"fail_open_minutes":0}
+                200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"configuration":{"revision":1,"loaded":"2026-11-22T03:00:00.000000Z","warnings":2,"failed":{"at":"2026-11-22T03:00:00.000000Z","why":[]}},"ledger":{"revision":2,"events":2,"writable":true,"last_error":null},"journal":{"size":3,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null,"damage":null},"view":{"revision":2,"age_ms":7},"fail_open_minutes":0}
             carol GET /api/v1/status
-                200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"configuration":{"revision":1,"loaded":"2026-11-22T03:00:00.000000Z","warnings":2,"failed":{"at":"2026-11-22T03:00:00.000000Z","why":["daypass.yaml:3:1: unknown key `api`"]}},"ledger":{"revision":3,"events":3,"writable":true,"last_error":null},"journal":{"size":4,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null},"view":{"revision":3,"age_ms":7},"fail_open_minutes":0}
+                200 {"ready":true,"why":[],"nodes":[{"node":"n1","revision":1,"started":"2026-11-22T03:00:00.000000Z"}],"configuration":{"revision":1,"loaded":"2026-11-22T03:00:00.000000Z","warnings":2,"failed":{"at":"2026-11-22T03:00:00.000000Z","why":["daypass.yaml:3:1: unknown key `api`"]}},"ledger":{"revision":3,"events":3,"writable":true,"last_error":null},"journal":{"size":4,"lag_ms":0,"checkpoint_age_ms":null,"spooled":0,"writable":true,"last_error":null,"damage":null},"view":{"revision":3,"age_ms":7},"fail_open_minutes":0}
             nobody GET /api/v1/nothing
                 404 {"type":"urn:daypass:problem:not_found","title":"Not found","status":404,"detail":"there is no such path","code":"not_found","next":"`/api/openapi.json` describes every path"}
             nobody PUT /api/v1/roles

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::credential::{CredentialId, CredentialKind};
+use access::credential::{CredentialId, CredentialKind, occurs_in};
 use access::policy::Policy;
 use control::command::{AddService, GiveGrant, MintToken, RotateService};
 use control::decide::{GRANTS_IN_FORCE_MAX, ONLY_BYTES_MAX, ONLY_MAX, REASON_CHARS_MAX};
@@ -56,6 +56,38 @@ fn a_reason_is_one_line_of_bounded_length() {
         assert_eq!(world.execute(actor("bob"), act, DAY).is_ok(), fits, "{reason:?}");
         let act = Act::Revoke { scope: RevokeScope::All, reason: reason.into() };
         assert_eq!(world.execute(actor("bob"), act, DAY).is_ok(), fits, "{reason:?}");
+    }
+}
+
+#[test]
+fn no_credential_is_recorded_in_a_reason_an_incident_or_a_name() {
+    let mut world = World::new();
+    for kind in [CredentialKind::Token, CredentialKind::Key, CredentialKind::Session] {
+        let (secret, _) = world.secret(kind);
+        let secret = secret.expose_str().unwrap().to_owned();
+        let reason = format!("used {secret} for it");
+        let Act::GiveGrant(given) = grant(&mut world, "slow orders") else { unreachable!() };
+        let service = AddService {
+            id: world.key_id(DAY),
+            digest: world.secret(CredentialKind::Key).1,
+            name: secret.parse().unwrap(),
+            roles: vec!["orders-viewer".parse().unwrap()],
+            lifetime: "1h".parse().unwrap(),
+        };
+        for (act, what) in [
+            (Act::GiveGrant(GiveGrant { reason: reason.as_str().into(), ..given.clone() }), "reason"),
+            (Act::Revoke { scope: RevokeScope::All, reason: reason.as_str().into() }, "reason"),
+            (Act::GiveGrant(GiveGrant { incident: secret.parse().ok(), ..given.clone() }), "incident"),
+            (Act::AddService(service), "name of the service"),
+            (Act::GiveGrant(GiveGrant { role: secret.parse().unwrap(), ..given.clone() }), "role"),
+            (Act::GiveGrant(GiveGrant { to: secret.parse().unwrap(), ..given }), "user"),
+            (Act::RemoveService { name: secret.parse().unwrap() }, "service"),
+        ] {
+            let denied = world.execute(actor("bob"), act, DAY).unwrap_err();
+            let said = denied.to_string();
+            assert!(said.contains(what) && !occurs_in(said.as_bytes()), "{said}");
+            assert!(!occurs_in(format!("{denied:?}").as_bytes()), "{denied:?}");
+        }
     }
 }
 

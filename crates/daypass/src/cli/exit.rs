@@ -67,7 +67,9 @@ fn exit_of_client(error: &ClientError) -> Exit {
         ClientError::NoSocket(_) | ClientError::NobodyTrusted(_) | ClientError::Unreachable { .. } => {
             Exit::Failed
         }
-        ClientError::NotDaypass { .. } | ClientError::Answer(_) => Exit::Failed,
+        ClientError::NotDaypass { .. } | ClientError::BrokeOff { .. } | ClientError::Answer(_) => {
+            Exit::Failed
+        }
         ClientError::Problem(problem) => exit_of_problem(problem),
     }
 }

@@ -111,18 +111,22 @@ async fn show(context: &Context<'_>, mut lines: Lines<'_>, asked: &AuditSearch) 
     let shown = asked.limit.unwrap_or(TABLE_ROWS);
     let mut rows = Vec::new();
     let mut more = 0_usize;
-    while let Some(row) = next_row(&mut lines).await? {
-        if (rows.len() as u64) < shown {
-            rows.push(parse(&row)?);
-        } else {
-            more += 1;
+    // What has come is shown, whatever ends it.
+    let end = loop {
+        match next_row(&mut lines).await {
+            Ok(Some(row)) if (rows.len() as u64) < shown => rows.push(parse(&row)?),
+            Ok(Some(_)) => more += 1,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
         }
-    }
+    };
     if rows.is_empty() {
+        end?;
         context.output.note("no request matches");
         return Ok(());
     }
     context.output.raw(table(&COLUMNS, &rows).as_bytes())?;
+    end?;
     if more > 0 {
         let order = &asked.order;
         context.output.note(&format!(

@@ -59,6 +59,7 @@ pub(super) async fn status(context: &Context<'_>, client: &Client) -> Result<Exi
         ("ledger", ledger(&answer)),
         ("journal", format!("{} entries, {} ms behind", field("/journal/size"), field("/journal/lag_ms"))),
         ("journal error", field("/journal/last_error")),
+        ("journal damage", field("/journal/damage")),
         ("view", format!("revision {}, {} ms old", field("/view/revision"), field("/view/age_ms"))),
         ("fail open", format!("{} min", field("/fail_open_minutes"))),
     ] {

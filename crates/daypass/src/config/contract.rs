@@ -50,13 +50,37 @@ pub fn read_operations(
     operations(&document, base).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
         let unfit = says(format!("cannot be used: {error}{}", cause.unwrap_or_default()));
-        match error {
-            ContractError::SameName(_) => {
-                NotAContract { advice: "give each operation in it an `operationId` of its own", ..unfit }
-            }
-            _ => unfit,
-        }
+        NotAContract { advice: advice(&error).unwrap_or(unfit.advice), ..unfit }
     })
+}
+
+/// What to do, where that is not to name another document.
+const fn advice(error: &ContractError) -> Option<&'static str> {
+    match error {
+        ContractError::SameName(_) => Some("give each operation in it an `operationId` of its own"),
+        ContractError::SameRequests(_) => Some("keep one of them in the contract"),
+        ContractError::VersionKind(_) => Some("put the version in quotes, like `openapi: \"3.1.0\"`"),
+        ContractError::Wildcard(_) => {
+            Some("write the place as `{name}`; for paths below it, leave it out and use `unlisted: allow`")
+        }
+        ContractError::Servers { .. } => Some(
+            "say with `base:` what the paths of this API start with, or make an API of its own of what runs elsewhere",
+        ),
+        ContractError::Beside { .. } => {
+            Some("move it to what the reference leads to, or write the path without `$ref`")
+        }
+        ContractError::Reference { .. } | ContractError::Cycle { .. } | ContractError::TooFar(_) => {
+            Some("let it lead to a path item in the same document")
+        }
+        ContractError::Path { .. } => {
+            Some("write the path with literals as they are matched, and `{name}` for what varies")
+        }
+        ContractError::Version(_)
+        | ContractError::NoPaths
+        | ContractError::Shape { .. }
+        | ContractError::Method { .. }
+        | ContractError::TooMany => None,
+    }
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, String> {

@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use access::credential::masked;
 use serde::Serialize;
 
 use super::place::Place;
@@ -77,6 +78,10 @@ impl Report {
 
     /// Adds a finding; beyond [`FINDINGS_MAX`] it is dropped.
     pub fn add(&mut self, finding: Finding) {
+        // Names and rules are said back, but no credential that stands in their place.
+        let Finding { place, says, advice } = finding;
+        let finding =
+            Finding { place, says: masked(&says).into_owned(), advice: masked(&advice).into_owned() };
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(finding);
         }
@@ -136,6 +141,7 @@ impl Report {
                 (place.column..place.column.saturating_add(place.length.max(1))).contains(&column)
             })
         };
+        let text = masked(text);
         let shown = text.chars().take(LINE_CHARS_MAX).zip(1..);
         shown
             .map(|(letter, column)| match letter {

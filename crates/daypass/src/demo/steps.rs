@@ -92,7 +92,7 @@ pub(super) const STEPS: &[Step] = &[
     ),
     step(
         "Revoked means now: a stream of events is open when her access ends, and is cut.",
-        r#"(curl -sN -H "Authorization: Bearer $TOKEN" $ORDERS/v1/feed/events >events.txt || echo "curl was cut off") & until grep -q data: events.txt 2>/dev/null; do sleep 0.1; done; daypass revoke --user alice --reason "INC-42 is over" -o json; wait"#,
+        r#"(curl -sN -H "Authorization: Bearer $TOKEN" $ORDERS/v1/feed/events >"${DAYPASS_CONFIG%/*}/events" || echo "curl was cut off") & until grep -q data: "${DAYPASS_CONFIG%/*}/events" 2>/dev/null; do sleep 0.1; done; daypass revoke --user alice --reason "INC-42 is over" -o json; wait"#,
         &["\"sse\":1", "\"acknowledged_ms\"", "curl was cut off"],
     ),
     step(
@@ -137,6 +137,21 @@ impl Step {
         match self.keep {
             Some(name) => format!("export {name}=$({})", self.command),
             None => self.command.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_step_writes_into_the_directory_it_is_typed_in() {
+        for step in STEPS {
+            for target in step.command.split('>').skip(1) {
+                let elsewhere = ["/dev/null", "\"${DAYPASS_CONFIG%/*}/"];
+                assert!(elsewhere.iter().any(|place| target.starts_with(place)), "{}", step.command);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod bridge;
 pub mod clock;
 pub mod configured;
 mod console;
+pub mod data;
 pub mod doors;
 pub mod enforce;
 pub mod follow;

@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +25,7 @@ use tokio::task::JoinHandle;
 use crate::node::bridge::{Bridge, Plans};
 use crate::node::configured::Configured;
 use crate::node::console::serve_console;
+use crate::node::data;
 use crate::node::doors::{BothDoors, Secured};
 use crate::node::enforce::Enforcer;
 use crate::node::follow::follow;
@@ -83,6 +83,14 @@ pub enum StartError {
     /// Another process has the data directory.
     #[error("another daypass runs on `{}`: stop it first, or give this one a `data` directory of its own", .0.display())]
     Taken(PathBuf),
+    /// Somebody else than the server's user could change what it keeps.
+    #[error("the data directory `{}` {exposed}", path.display())]
+    Exposed {
+        /// The directory.
+        path: PathBuf,
+        /// How, and what to do.
+        exposed: data::Exposed,
+    },
     /// The journal is not what was written.
     #[error("cannot open the journal")]
     Journal(#[from] journal::OpenError),
@@ -156,7 +164,7 @@ impl Node {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let lock = claim(&parts.data)?;
+        let lock = data::claim(&parts.data)?;
         let name = node_name(&parts.data, &*parts.entropy)?;
         let (journal, recovered) = open_journal(&parts, &name)?;
         let empty = Picture {
@@ -392,23 +400,9 @@ fn system() -> Result<SubjectId, ExecuteError> {
     Ok(SubjectId::new(SubjectKind::Local, name))
 }
 
-fn data_error(path: &Path) -> impl FnOnce(io::Error) -> StartError {
+pub(super) fn data_error(path: &Path) -> impl FnOnce(io::Error) -> StartError {
     let path = path.to_owned();
     move |source| StartError::Data { path, source }
-}
-
-/// Makes the directory, for its owner alone, and takes it for this process.
-fn claim(data: &Path) -> Result<File, StartError> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(data).map_err(data_error(data))?;
-    let path = data.join("lock");
-    let lock =
-        File::options().create(true).truncate(false).write(true).open(&path).map_err(data_error(&path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::Taken(data.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(data_error(&path)(error)),
-    }
 }
 
 /// The node's name: made once, then kept beside its journal.

@@ -18,16 +18,23 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn answering(status: u16, body: &str) -> Self {
-        Self::of_kind("daypass-console: 1\r\n", status, body)
+        Self::of_kind("daypass-console: 1\r\n", status, body, 0)
     }
 
-    /// A server that sends these headers.
-    fn of_kind(headers: &'static str, status: u16, body: &str) -> Self {
+    /// A server that announces more than it sends.
+    pub(super) fn breaking_off(body: &str) -> Self {
+        Self::of_kind("daypass-console: 1\r\n", 200, body, 1)
+    }
+
+    /// A server that sends these headers, and leaves so many bytes out.
+    fn of_kind(headers: &'static str, status: u16, body: &str, missing: usize) -> Self {
         let directory = TempDir::new().unwrap();
         fs::create_dir(directory.path().join("daypass-data")).unwrap();
         let listener = UnixListener::bind(directory.path().join("daypass-data/admin.sock")).unwrap();
         let body = body.to_owned();
-        let asked = std::thread::spawn(move || answer(listener.accept().unwrap().0, headers, status, &body));
+        let length = body.len() + missing;
+        let headers = format!("{headers}content-length: {length}\r\n");
+        let asked = std::thread::spawn(move || answer(listener.accept().unwrap().0, &headers, status, &body));
         Self { directory, asked }
     }
 }
@@ -52,9 +59,7 @@ fn answer(stream: UnixStream, headers: &str, status: u16, body: &str) -> String 
     }
     let mut sent = vec![0; length];
     reader.read_exact(&mut sent).unwrap();
-    let length = body.len();
-    let head =
-        format!("HTTP/1.1 {status} x\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
+    let head = format!("HTTP/1.1 {status} x\r\n{headers}connection: close\r\n\r\n");
     let mut stream = reader.into_inner();
     // Who does not believe the head reads no further.
     let _broken_off = stream.write_all(format!("{head}{body}").as_bytes());
@@ -403,7 +408,7 @@ fn an_answer_of_something_else_is_never_success() {
     ];
     for (verb, body) in verbs.iter().flat_map(|verb| [(verb, "{}"), (verb, "[]"), (verb, "")]) {
         for status in [200, 404] {
-            let server = Server::of_kind("content-type: application/json\r\n", status, body);
+            let server = Server::of_kind("content-type: application/json\r\n", status, body, 0);
             let output = daypass(server.directory.path(), verb);
             server.asked.join().unwrap();
             let said = said(server.directory.path(), &output);

@@ -95,6 +95,31 @@ fn the_table_shows_the_newest_hundred_and_says_so() {
 }
 
 #[test]
+fn what_could_be_read_of_a_damaged_journal_is_shown_before_the_error() {
+    let rows = "{\"id\":\"i1\"}\n{\"error\":{\"status\":500,\"code\":\"journal_damaged\",\"detail\":\"`0.log` is damaged at offset 7, leaf 2\",\"next\":\"copy it\"}}\n";
+    for format in ["table", "json", "jsonl"] {
+        let server = Server::answering(200, rows);
+        let output = daypass(server.directory.path(), &["audit", "search", "-o", format]);
+        assert_eq!(output.status.code(), Some(1), "{format}");
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.contains("i1") && !shown.contains("damaged"), "{format}: {shown}");
+        assert!(serde_json::from_str::<serde_json::Value>(&shown).is_err() || format == "jsonl", "{shown}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said, "`0.log` is damaged at offset 7, leaf 2\nnext: copy it\n", "{format}");
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_not_called_a_server_that_cannot_be_reached() {
+    let server = Server::breaking_off("{\"id\":\"i1\"}\n");
+    let output = daypass(server.directory.path(), &["audit", "search", "-o", "jsonl"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"id\":\"i1\"}\n");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("broke off") && !said.contains("cannot reach"), "{said}");
+}
+
+#[test]
 fn tail_prints_a_line_a_request() {
     let events = ": heartbeat\n\nevent: request\ndata: {\"time\":1795316400000000,\"decision\":\"refuse\",\"status\":403,\"subject\":\"alice\",\"api\":\"orders\",\"method\":\"GET\",\"path\":\"/v1/a\",\"operation\":\"getA\",\"reason\":\"operation_not_allowed\",\"duration_us\":1234}\n\nevent: other\ndata: {}\n\n";
     check(
@@ -157,7 +182,7 @@ fn explain_prints_sentences() {
 
 #[test]
 fn status_is_told_in_words_and_in_data() {
-    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"configuration":{"revision":5,"loaded":"2026-11-22T03:00:00Z","warnings":1,"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]}},"ledger":{"revision":9,"events":9,"writable":true},"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
+    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"configuration":{"revision":5,"loaded":"2026-11-22T03:00:00Z","warnings":1,"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]}},"ledger":{"revision":9,"events":9,"writable":true},"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full","damage":"`1.log` is damaged"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
     check(
         &["status"],
         200,
@@ -175,6 +200,7 @@ fn status_is_told_in_words_and_in_data() {
             ledger         revision 9, 9 events, writable
             journal        10 entries, 3 ms behind
             journal error  disk full
+            journal damage `1.log` is damaged
             view           revision 7, 12 ms old
             fail open      0 min
             node           n1 at revision 7, since 2026-11-22T03:00:00Z
@@ -188,7 +214,7 @@ fn status_is_told_in_words_and_in_data() {
             GET /api/v1/status
             exit 0
             -- stdout
-            {"configuration":{"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]},"loaded":"2026-11-22T03:00:00Z","revision":5,"warnings":1},"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"ledger":{"events":9,"revision":9,"writable":true},"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"ready":false,"view":{"age_ms":12,"revision":7},"why":["journal"]}
+            {"configuration":{"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]},"loaded":"2026-11-22T03:00:00Z","revision":5,"warnings":1},"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"damage":"`1.log` is damaged","lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"ledger":{"events":9,"revision":9,"writable":true},"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"ready":false,"view":{"age_ms":12,"revision":7},"why":["journal"]}
         "#]],
     );
 }

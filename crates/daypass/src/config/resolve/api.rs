@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use access::operation::Operation;
 use access::policy::{Api, Route, Unlisted};
+use access::role::{Rule, Scope};
 use access::time::parse_duration;
 use access::{ApiName, Secret};
 use http::{HeaderName, HeaderValue};
@@ -61,7 +63,7 @@ impl Resolver<'_> {
         // A route that stands for a bad one keeps the API known to the rules about it.
         let no_route = || Route::Host(format!("{name} has no route").into());
         let route = self.route(&written.route).unwrap_or_else(no_route);
-        let operations = self.operations(written);
+        let operations = self.operations(&name, written);
         apis.marks.routes.insert(name.clone(), written.route.place);
         if matches!(operations, Contract::Wrong) {
             apis.marks.unread.insert(name.clone());
@@ -110,7 +112,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn operations(&mut self, written: &written::Api) -> Contract {
+    fn operations(&mut self, name: &ApiName, written: &written::Api) -> Contract {
         let Some(path) = &written.openapi else {
             if let Some(base) = &written.base {
                 let says = "`base` is about the paths of a contract, and this API has none";
@@ -120,10 +122,31 @@ impl Resolver<'_> {
         };
         let base = written.base.as_ref().map(|base| base.strip_suffix('/').unwrap_or(base));
         match contract::read_operations(self.directory, &path.value, base) {
-            Ok(operations) => Contract::Read(operations),
+            Ok(operations) => {
+                self.warn_of_names(name, &operations, path.place);
+                Contract::Read(operations)
+            }
             Err(why) => {
                 self.refuse(path.place, why.to_string(), why.advice);
                 Contract::Wrong
+            }
+        }
+    }
+
+    /// A rule that was meant to name one operation and means another thing gives more than anybody wanted.
+    fn warn_of_names(&mut self, api: &ApiName, operations: &[Operation], place: Place) {
+        for Operation { name, method, template, .. } in operations {
+            let by_path = format!("{method} {template}");
+            let rule = format!("{api}:{name}").parse::<Rule>();
+            let named =
+                rule.is_ok_and(|rule| matches!(rule.scope(), Scope::Operation(named) if **named == **name));
+            if !named && **name != *by_path {
+                let says =
+                    format!("no rule can name the operation `{name}`: `{api}:{name}` means another thing");
+                let advice = format!(
+                    "write `{api}:{by_path}` in rules, or give it another `operationId` in the contract"
+                );
+                self.warn(place, says, advice);
             }
         }
     }
@@ -255,12 +278,12 @@ impl Resolver<'_> {
 /// What is known of an API's operations.
 enum Contract {
     None,
-    Read(Vec<access::operation::Operation>),
+    Read(Vec<Operation>),
     Wrong,
 }
 
 impl Contract {
-    fn known(self) -> Option<Vec<access::operation::Operation>> {
+    fn known(self) -> Option<Vec<Operation>> {
         match self {
             Self::Read(operations) => Some(operations),
             Self::None | Self::Wrong => None,

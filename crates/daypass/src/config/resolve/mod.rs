@@ -13,6 +13,7 @@ mod tls;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use access::credential::occurs_in;
 use access::id::NotAnId;
 use access::limit::Rate;
 use access::policy::Policy;
@@ -56,6 +57,10 @@ impl Resolver<'_> {
     fn settings(&mut self, config: &Config) -> Option<Settings> {
         self.refuse_what_is_not_enforced(config);
         self.warn_of_what_is_not_in_force(config);
+        if config.data.trim().is_empty() {
+            let says = "`data` names no directory";
+            self.refuse(config.data.place, says, "name one, like `./daypass-data`, or remove the key");
+        }
         let identities = self.identities(config.listen.tls.as_ref());
         let listeners = self.listeners(&config.listen);
         let public_url = config.public_url.as_ref().and_then(|url| self.public_url(url));
@@ -97,6 +102,11 @@ impl Resolver<'_> {
         if named.is_err() {
             let says = format!("`{text}` is not a name");
             let advice = "use 1 to 64 letters, digits, `-`, `_`, `.` or `@`, a letter or digit first";
+            self.refuse(written.place, says, advice);
+        }
+        if occurs_in(text.as_bytes()) {
+            let says = "this name contains a Daypass credential, and names are shown to everybody";
+            let advice = "use another name, and revoke the credential if others may have read this file";
             self.refuse(written.place, says, advice);
         }
         named.ok()

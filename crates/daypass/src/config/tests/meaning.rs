@@ -172,7 +172,7 @@ roles: { r: { allow: ['a:getThing', 'b:tag:x'] } }
             daypass.yaml:7:63: the contract `orders.yaml` cannot be used: the path `/v1/{/orders` cannot be matched: the template `/v1/{/orders` has a segment that is neither a literal, `{name}` nor `*`
               7 |   f: { route: { prefix: /f }, upstreams: [http://a], openapi: orders.yaml, base: '/v1/{' }
                 |                                                               ^^^^^^^^^^^
-                = name an OpenAPI 3.0 or 3.1 document; its path starts at this file's directory
+                = write the path with literals as they are matched, and `{name}` for what varies
         "#]],
     );
 }
@@ -285,4 +285,55 @@ fn numbers_have_bounds_and_units() {
                 = write a whole number from 1 to 1000000
         "#]],
     );
+}
+
+#[test]
+fn a_contract_that_cannot_be_used_is_told_what_to_change_in_it() {
+    for (contract, advice) in [
+        ("openapi: 3.1\npaths: {}", "put the version in quotes, like `openapi: \"3.1.0\"`"),
+        ("openapi: 3.1.0\npaths: { '/a/**': { get: {} } }", "write the place as `{name}`"),
+        ("openapi: 3.1.0\npaths: { /a: { get: { servers: [{ url: /v2 }] } } }", "say with `base:`"),
+        ("openapi: 3.1.0\npaths: { /a: { $ref: '#/b', get: {} } }", "move it to what the reference leads to"),
+        ("openapi: 3.1.0\npaths: { /a: { $ref: '#/paths/~1a' } }", "let it lead to a path item"),
+        (
+            "openapi: 3.1.0\npaths: { /a%7Eb: { get: {} } }",
+            "write the path with literals as they are matched",
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("c.yaml"), contract).unwrap();
+        let error = contract::read_operations(directory.path(), "c.yaml", None).unwrap_err();
+        assert!(error.advice.starts_with(advice), "{contract}: {error}, {}", error.advice);
+    }
+}
+
+#[test]
+fn an_operation_that_no_rule_can_name_is_warned_of() {
+    let directory = directory();
+    let contract = "openapi: 3.1.0
+paths:
+  /a: { get: { operationId: read }, post: { operationId: tag:x }, put: { operationId: GET x }, delete: {} }
+  /b: { get: { operationId: list things } }
+";
+    fs::write(directory.path().join("c.yaml"), contract).unwrap();
+    let text = "apis: { a: { route: { prefix: /a }, upstreams: [http://a], openapi: c.yaml } }
+roles: { b: { allow: ['a:list things', 'a:GET /a', 'a:POST /a', 'a:PUT /a', 'a:DELETE /a'] } }
+";
+    let source = Source { path: "daypass.yaml".into(), text: text.into() };
+    let loaded = Config::resolve(source, directory.path(), &Environment::of([])).unwrap();
+    expect![[r#"
+        daypass.yaml:1:69: no rule can name the operation `GET x`: `a:GET x` means another thing
+          1 | apis: { a: { route: { prefix: /a }, upstreams: [http://a], openapi: c.yaml } }
+            |                                                                     ^^^^^^
+            = write `a:PUT /a` in rules, or give it another `operationId` in the contract
+        daypass.yaml:1:69: no rule can name the operation `read`: `a:read` means another thing
+          1 | apis: { a: { route: { prefix: /a }, upstreams: [http://a], openapi: c.yaml } }
+            |                                                                     ^^^^^^
+            = write `a:GET /a` in rules, or give it another `operationId` in the contract
+        daypass.yaml:1:69: no rule can name the operation `tag:x`: `a:tag:x` means another thing
+          1 | apis: { a: { route: { prefix: /a }, upstreams: [http://a], openapi: c.yaml } }
+            |                                                                     ^^^^^^
+            = write `a:POST /a` in rules, or give it another `operationId` in the contract
+    "#]]
+    .assert_eq(&loaded.warnings.to_string());
 }

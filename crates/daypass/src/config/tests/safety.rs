@@ -315,3 +315,29 @@ fn listeners_are_addresses_and_urls_are_safe() {
     "#]],
     );
 }
+
+#[test]
+fn a_credential_is_no_name_and_is_shown_nowhere() {
+    let (secret, _) = access::credential::mint(access::credential::CredentialKind::Token, &[7; 32]);
+    let secret = secret.expose_str().unwrap();
+    for text in [
+        format!("roles: {{ {secret}: {{ allow: ['orders:read'] }} }}"),
+        format!("identity: {{ users: {{ {secret}: {{ groups: [a] }} }} }}"),
+        format!("identity: {{ users: {{ alice: {{ groups: [{secret}] }} }} }}"),
+    ] {
+        let api = "apis: { orders: { route: { prefix: /orders }, upstreams: [http://127.0.0.1:7001] } }";
+        let said = load(&format!("{api}\n{text}")).unwrap_err().to_string();
+        assert!(said.contains("this name contains a Daypass credential"), "{said}");
+        assert!(!access::credential::occurs_in(said.as_bytes()), "{said}");
+    }
+    for text in [
+        format!("apis: {{ {secret}: {{ route: {{ prefix: /a }}, upstreams: [http://a] }} }}"),
+        format!(
+            "apis: {{ a: {{ route: {{ prefix: /a }}, upstreams: [http://a] }} }}\nroles: {{ b: {{ allow: ['{secret}:read'] }} }}"
+        ),
+        format!("{secret}: 1"),
+    ] {
+        let said = load(&text).unwrap_err().to_string();
+        assert!(!access::credential::occurs_in(said.as_bytes()), "{said}");
+    }
+}

@@ -205,3 +205,14 @@ fn a_file_is_found_read_and_bounded() {
     assert_eq!(Config::data_directory(&path).unwrap(), loaded.settings.data);
     assert_eq!(locate(Some(Path::new("a.yaml"))).unwrap(), Path::new("a.yaml"));
 }
+
+#[test]
+fn a_data_directory_has_a_name() {
+    for data in ["''", "' '"] {
+        let said = load(&format!(
+            "data: {data}\napis: {{ a: {{ route: {{ prefix: /a }}, upstreams: [http://a] }} }}"
+        ));
+        let said = said.unwrap_err().to_string();
+        assert!(said.contains("`data` names no directory") && said.contains("1:7"), "{said}");
+    }
+}

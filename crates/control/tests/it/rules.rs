@@ -76,7 +76,6 @@ fn no_credential_is_recorded_in_a_reason_an_incident_or_a_name() {
         };
         for (act, what) in [
             (Act::GiveGrant(GiveGrant { reason: reason.as_str().into(), ..given.clone() }), "reason"),
-            (Act::Revoke { scope: RevokeScope::All, reason: reason.as_str().into() }, "reason"),
             (Act::GiveGrant(GiveGrant { incident: secret.parse().ok(), ..given.clone() }), "incident"),
             (Act::AddService(service), "name of the service"),
             (Act::GiveGrant(GiveGrant { role: secret.parse().unwrap(), ..given.clone() }), "role"),
@@ -89,6 +88,21 @@ fn no_credential_is_recorded_in_a_reason_an_incident_or_a_name() {
             assert!(!occurs_in(format!("{denied:?}").as_bytes()), "{denied:?}");
         }
     }
+}
+
+#[test]
+fn a_credential_in_the_reason_of_a_revocation_is_taken_out_and_holds_nothing_up() {
+    let mut world = World::new();
+    let given = grant(&mut world, "on call");
+    world.execute(actor("bob"), given, DAY).unwrap();
+    let (secret, _) = world.secret(CredentialKind::Key);
+    let reason = format!("leaked {} in a chat", secret.expose_str().unwrap()).into();
+    let events = world.execute(actor("bob"), Act::Revoke { scope: RevokeScope::All, reason }, DAY).unwrap();
+    let [Event { change: Change::Revoke { reason, grants, .. }, .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!(grants.len(), 1);
+    assert!(reason.starts_with("leaked dps_****") && reason.ends_with("* in a chat"), "{reason}");
 }
 
 #[test]

@@ -41,6 +41,13 @@ async fn a_client_that_leaves_within_its_request_ends_an_answer_that_came_before
         drop(connection);
         assert_eq!(world.row(&answer).await.outcome, Some(RowOutcome::Abandoned), "{framing}");
     }
+    // However much it asked for meanwhile.
+    let mut connection = world.connect().await;
+    connection.send(Ask::get("/plain/silent").bearer(&token).bytes()).await;
+    let answer = connection.head().await.unwrap();
+    connection.send(Ask::get("/plain/x").bearer(&token).bytes().repeat(200)).await;
+    drop(connection);
+    assert_eq!(world.row(&answer).await.outcome, Some(RowOutcome::Abandoned));
     assert_eq!(world.get(&token, "/plain/x").await.status, 200);
     world.finish().await;
 }

@@ -224,13 +224,13 @@ impl Wire {
     }
 
     /// Ready when the other side is gone, while nothing of it is waited for. What it sends meanwhile is kept for
-    /// later, up to a bound, beyond which it is not looked at.
+    /// later, up to [`BODY_INBOX_BYTES_MAX`], beyond which it is not looked at.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.inbox.borrow().len() >= INBOX_BYTES {
+            if self.inbox.borrow().len() >= BODY_INBOX_BYTES_MAX {
                 return Poll::Pending;
             }
-            match ready!(self.poll_read(cx, INBOX_BYTES)) {
+            match ready!(self.poll_read(cx, BODY_INBOX_BYTES_MAX)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
             }

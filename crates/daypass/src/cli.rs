@@ -42,7 +42,7 @@ pub struct Global {
     /// Ask the server on this machine through its socket, whatever session there is
     #[arg(long, global = true)]
     pub local: bool,
-    /// The server's console, with the session in DAYPASS_SESSION; DAYPASS_URL if left out
+    /// The server's console, with the session in DAYPASS_SESSION; DAYPASS_URL if left out. An authority of your own is named with SSL_CERT_FILE
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
     /// The form of the result: table, json or jsonl
@@ -128,7 +128,7 @@ pub struct Init {
     /// The API's name; its route is the first path segment of that name
     #[arg(long, value_name = "NAME")]
     pub api: ApiName,
-    /// Where the API runs; it need not run yet
+    /// Where the API runs: https://, http://, or for HTTP/2 h2:// or h2c://; it need not run yet
     #[arg(long, value_name = "URL")]
     pub upstream: String,
     /// Its OpenAPI 3 contract, YAML or JSON

@@ -146,7 +146,7 @@ impl Answers<'_> {
             Some(why @ Stopped::Malformed) => Refused::because(Reason::RequestMalformed, why.to_string()),
             Some(Stopped::Answered) | None => told(failure),
         };
-        if matches!(failure, SendFailure::Unreachable | SendFailure::Unproven(_)) {
+        if matches!(failure, SendFailure::Unreachable | SendFailure::Unproven(_) | SendFailure::NoSwitch) {
             // The row says where a request was sent.
             admitted.entry.upstream = None;
         }

@@ -87,7 +87,7 @@ impl Identity {
     }
 }
 
-/// At least one certificate, and nothing that is none.
+/// At least one certificate. What else stands in the PEM, such as a key, is passed over.
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     read.ok().filter(|read| !read.is_empty())

@@ -18,6 +18,7 @@ pub(super) const INIT: &str = "\
 Examples:
   daypass init --api orders --upstream http://127.0.0.1:7001
   daypass init --api orders --upstream http://127.0.0.1:7001 --openapi orders.yaml
+  daypass init --api orders --upstream https://orders.internal
   daypass init --api orders --upstream h2c://10.0.0.7:50051 --config orders/daypass.yaml --force";
 
 pub(super) const CHECK: &str = "\

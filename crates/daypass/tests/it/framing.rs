@@ -124,6 +124,7 @@ async fn no_websocket_is_opened_over_an_upstream_that_speaks_http2() {
     assert_eq!((answer.status, answer.code().as_str()), (400, "upgrade_refused"));
     let row = world.row(&answer).await;
     assert_eq!((row.outcome, row.reason.as_deref()), (Some(RowOutcome::Failed), Some("upgrade_refused")));
+    assert_eq!(row.upstream, None, "the row says where a request was sent");
     assert_eq!(world.h2c().connections(), 0);
     world.finish().await;
 }

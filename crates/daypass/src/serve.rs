@@ -18,9 +18,6 @@ use crate::node::clock::{SystemClock, SystemEntropy};
 use crate::node::run::JournalParts;
 use crate::node::{Node, Parts, Secured, StartError};
 
-/// How long requests that are open may take to end once draining began.
-pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
-
 /// Runs a node until it is told to stop. Blocks.
 ///
 /// # Errors
@@ -39,16 +36,18 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
 async fn run(path: PathBuf, environment: Environment, loaded: Loaded) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let warnings = tell(&loaded.warnings);
-    let fixed = Fixed::of(&loaded.settings);
+    let (fixed, mut drain) = (Fixed::of(&loaded.settings), loaded.settings.drain);
     let node = Node::start(parts(loaded.settings)?).await.map_err(|error| with_advice(error, &path))?;
     node.note_warnings(warnings);
     announce(&node);
     while let Asked::Reload = signals.next().await {
-        reload(&node, &path, &environment, &fixed).await;
+        if let Some(reloaded) = reload(&node, &path, &environment, &fixed).await {
+            drain = reloaded;
+        }
     }
     tracing::info!("draining; a second signal quits at once");
     tokio::select! {
-        drained = node.stop(DRAIN_TIME_MAX) => {
+        drained = node.stop(drain) => {
             tracing::info!(cut = drained.cut, "stopped");
             Ok(())
         }
@@ -144,6 +143,7 @@ impl Fixed {
             proxy,
             console,
             identities: _,
+            drain: _,
             public_url: _,
             data,
             durability,
@@ -175,12 +175,13 @@ fn tell(warnings: &Report) -> usize {
     count
 }
 
-/// Loads the file again and puts it in force; on any error all stays as it is.
-async fn reload(node: &Node, path: &Path, environment: &Environment, fixed: &Fixed) {
+/// Loads the file again and puts it in force; on any error all stays as it is. How long draining may take from now on.
+async fn reload(node: &Node, path: &Path, environment: &Environment, fixed: &Fixed) -> Option<Duration> {
     match replace(node, path, environment, fixed).await {
-        Ok((revision, warnings)) => {
+        Ok((revision, warnings, drain)) => {
             node.note_warnings(tell(&warnings));
             tracing::info!(%revision, "the configuration was reloaded");
+            Some(drain)
         }
         Err(error) => {
             node.note_failed_reload(in_lines(&error));
@@ -188,6 +189,7 @@ async fn reload(node: &Node, path: &Path, environment: &Environment, fixed: &Fix
                 "the configuration was not reloaded, the one before stays in force:\n{}",
                 format!("{error:#}").trim_end()
             );
+            None
         }
     }
 }
@@ -197,7 +199,7 @@ async fn replace(
     path: &Path,
     environment: &Environment,
     fixed: &Fixed,
-) -> anyhow::Result<(Revision, Report)> {
+) -> anyhow::Result<(Revision, Report, Duration)> {
     let Loaded { settings, warnings, .. } = Config::load(path, environment)?;
     let changed = fixed.changed(&Fixed::of(&settings));
     if !changed.is_empty() {
@@ -205,7 +207,7 @@ async fn replace(
         anyhow::bail!("{changed} can only change with a restart: put it back, or restart the server");
     }
     let (plans, secured) = (plans(settings.forwards)?, Secured::with(&settings.identities)?);
-    Ok((node.reload(settings.policy, plans, secured).await?, warnings))
+    Ok((node.reload(settings.policy, plans, secured).await?, warnings, settings.drain))
 }
 
 /// An error, a line a reason: of a wrong file each finding, without the text around it.

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsStream;
 
-use crate::bounds::{HEAD_TIME_MAX, TCP_KEEP_ALIVE_TIME};
+use crate::bounds::{DRAIN_QUIET_TIME, HEAD_TIME_MAX, TCP_KEEP_ALIVE_TIME};
 use crate::core::{Core, Phase, draining};
 use crate::peer::{Peer, Security};
 use crate::tls::{Doors, ServerTls, Spoken};
@@ -50,7 +50,8 @@ pub(crate) fn bind(address: SocketAddr, share: Share) -> std::io::Result<std::ne
     Ok(socket.into())
 }
 
-/// Accepts and serves connections until the node drains, then returns; connections go on by themselves.
+/// Accepts and serves connections until the node drains, those that wait to be accepted by then included; connections
+/// go on by themselves.
 pub(crate) async fn serve(
     core: Rc<Core>,
     listener: TcpListener,
@@ -58,29 +59,40 @@ pub(crate) async fn serve(
     doors: Arc<Doors>,
     phase: watch::Receiver<Phase>,
 ) {
+    let open = |stream: TcpStream, peer: SocketAddr| match core.count_connection(connections_max) {
+        Some(counted) => {
+            let (core, phase, tls) = (core.clone(), phase.clone(), doors.tls());
+            tokio::task::spawn_local(async move {
+                connection(&core, stream, peer.ip(), tls, phase).await;
+                drop(counted);
+            });
+        }
+        None => tracing::warn!("a connection was closed: as many are open as one core takes"),
+    };
     loop {
         let mut stop = phase.clone();
         let accepted = tokio::select! {
             biased;
-            () = draining(&mut stop) => return,
+            () = draining(&mut stop) => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match core.count_connection(connections_max) {
-                Some(counted) => {
-                    let (core, phase, tls) = (core.clone(), phase.clone(), doors.tls());
-                    tokio::task::spawn_local(async move {
-                        connection(&core, stream, peer.ip(), tls, phase).await;
-                        drop(counted);
-                    });
-                }
-                None => tracing::warn!("a connection was closed: as many are open as one core takes"),
-            },
+            Ok((stream, peer)) => open(stream, peer),
             Err(error) => {
                 // Out of descriptors: going on at once would spin.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
+        }
+    }
+    // The system resets what still waits when the socket is closed, whatever was sent already.
+    let Ok(listener) = listener.into_std() else { return };
+    for _ in 0..BACKLOG {
+        let Ok((stream, peer)) = listener.accept() else { return };
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            open(stream, peer);
         }
     }
 }
@@ -96,10 +108,14 @@ async fn connection(
         return;
     }
     let mut stop = phase.clone();
+    let silent = async {
+        draining(&mut stop).await;
+        tokio::time::sleep(DRAIN_QUIET_TIME).await;
+    };
     let opened = tokio::select! {
         opened = tokio::time::timeout(HEAD_TIME_MAX, open(stream, tls)) => opened,
-        // Nothing was asked yet: there is nothing to wait for.
-        () = draining(&mut stop) => return,
+        // Nothing was asked yet: there is nothing more to wait for.
+        () = silent => return,
     };
     let opened = match opened {
         Ok(Ok(opened)) => opened,

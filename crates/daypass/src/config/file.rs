@@ -94,6 +94,14 @@ pub struct Listen {
     /// Certificates of both listeners. Without them they listen in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Placed<ListenTls>>,
+    /// How long what is open may take to end when the server stops or hands over: at most `1h`, `30s` by default.
+    /// What is open then is cut.
+    #[serde(default = "default_drain")]
+    pub drain: Placed<Duration>,
+}
+
+fn default_drain() -> Placed<Duration> {
+    Placed::unwritten("30s")
 }
 
 fn default_proxy() -> Placed<Address> {
@@ -106,7 +114,7 @@ fn default_console() -> Placed<Address> {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { proxy: default_proxy(), console: default_console(), tls: None }
+        Self { proxy: default_proxy(), console: default_console(), tls: None, drain: default_drain() }
     }
 }
 

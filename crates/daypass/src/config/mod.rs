@@ -25,6 +25,7 @@ pub mod upstream;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use access::policy::Policy;
 
@@ -93,6 +94,8 @@ pub struct Settings {
     pub console: SocketAddr,
     /// Who the listeners are over TLS, the first where none is asked for; nobody listens over TLS if there is none.
     pub identities: Vec<gateway::tls::Identity>,
+    /// How long what is open may take to end when the node stops.
+    pub drain: Duration,
     /// The URL under which callers reach the proxy, without a trailing slash.
     pub public_url: Option<String>,
     /// The directory for the ledger, the journal and the socket. It may not exist yet.

@@ -342,43 +342,44 @@ fn config_show_fills_in_what_was_left_out() {
         &directory,
         &["config", "show"],
         &expect![[r#"
-        exit 0
-        -- stdout
-        listen:
-          proxy: 127.0.0.1:8080
-          console: 127.0.0.1:8081
-        data: ./daypass-data
-        ledger: sqlite
-        journal:
-          durability: fsync
-        limits_store: memory
-        identity:
-          users: {}
-        apis:
-          a:
-            route:
-              prefix: /a
-            upstreams:
-            - http://a
-            unlisted: refuse
-            mode: enforce
-            credentials:
-              headers: {}
-            validate: "off"
-            limits:
-              request_body: 1MiB
-              timeout: 30s
-              concurrency: 8
-        roles:
-          r:
-            allow:
-            - a:all
-        console:
-          administrators: []
-          auditors: []
-        -- stderr
-        # daypass.yaml
-    "#]],
+            exit 0
+            -- stdout
+            listen:
+              proxy: 127.0.0.1:8080
+              console: 127.0.0.1:8081
+              drain: 30s
+            data: ./daypass-data
+            ledger: sqlite
+            journal:
+              durability: fsync
+            limits_store: memory
+            identity:
+              users: {}
+            apis:
+              a:
+                route:
+                  prefix: /a
+                upstreams:
+                - http://a
+                unlisted: refuse
+                mode: enforce
+                credentials:
+                  headers: {}
+                validate: "off"
+                limits:
+                  request_body: 1MiB
+                  timeout: 30s
+                  concurrency: 8
+            roles:
+              r:
+                allow:
+                - a:all
+            console:
+              administrators: []
+              auditors: []
+            -- stderr
+            # daypass.yaml
+        "#]],
     );
 }
 

@@ -12,6 +12,8 @@ mod cli;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod draining;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod grants;

@@ -22,7 +22,7 @@ use crate::arrival::{Fields, Head};
 use crate::body::Inbound;
 use crate::bounds::{
     CLIENT_IDLE_TIME_MAX, CLIENT_STALL_TIME_MAX, CODEC_HEAD_BYTES_MAX, CUT_TIME_MAX, DISCARD_BYTES_MAX,
-    EMPTY_LINES_MAX, HEAD_TIME_MAX, LINGER_TIME_MAX,
+    DRAIN_QUIET_TIME, EMPTY_LINES_MAX, HEAD_TIME_MAX, LINGER_TIME_MAX,
 };
 use crate::core::{Core, Phase};
 use crate::forward::{Brought, Relay};
@@ -63,7 +63,7 @@ enum Next {
 
 /// Why there is no next request.
 enum NoHead {
-    /// The client left, said nothing for too long, or the node drains.
+    /// The client left, or said nothing for too long.
     Gone,
     /// What it sent is no head.
     Refused(Reason),
@@ -87,18 +87,25 @@ struct Connection<'c> {
 
 impl Connection<'_> {
     /// Waits for the next head: for `patience` until it begins, then for [`HEAD_TIME_MAX`].
+    ///
+    /// When the node drains, a request may be on its way already: it is still waited for, for [`DRAIN_QUIET_TIME`].
     async fn read_head(&self, head: &mut RequestHead, patience: std::time::Duration) -> Result<(), NoHead> {
         self.wire.shrink();
         head.shrink();
         let mut reading = Reading { scan: Scan::default(), empty_lines: 0 };
         let mut began = !self.wire.inbox().is_empty();
+        let mut leaving = false;
         self.alarm.set(if began { HEAD_TIME_MAX } else { patience });
         poll_fn(|cx| {
             loop {
                 if reading.take(&self.wire, head)? {
                     return Poll::Ready(Ok(()));
                 }
-                if !began && self.core.phase() == Phase::Draining || self.alarm.poll(cx).is_ready() {
+                let drains = !began && self.core.phase() == Phase::Draining;
+                if drains && !std::mem::replace(&mut leaving, true) {
+                    self.alarm.set(DRAIN_QUIET_TIME.min(patience));
+                }
+                if self.alarm.poll(cx).is_ready() {
                     return Poll::Ready(Err(NoHead::Gone));
                 }
                 match self.wire.poll_read(cx, CODEC_HEAD_BYTES_MAX) {

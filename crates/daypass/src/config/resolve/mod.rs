@@ -12,6 +12,7 @@ mod tls;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use access::credential::occurs_in;
 use access::id::NotAnId;
@@ -21,8 +22,11 @@ use access::policy::Policy;
 use super::file::{Config, Listen};
 use super::finding::{Finding, Report, Source};
 use super::place::{Place, Placed};
-use super::text::{Address, RateText, Url};
+use super::text::{self, Address, RateText, Url};
 use super::{Environment, Settings, upstream};
+
+/// The longest that stopping may wait for what is open.
+const DRAIN_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Resolves a configuration: its settings and warnings, or its errors.
 pub(super) fn resolve(
@@ -63,6 +67,7 @@ impl Resolver<'_> {
         }
         let identities = self.identities(config.listen.tls.as_ref());
         let listeners = self.listeners(&config.listen);
+        let drain = self.drain(&config.listen.drain);
         let public_url = config.public_url.as_ref().and_then(|url| self.public_url(url));
         let users = self.users(&config.identity.users);
         let administrators = self.principals(&config.console.administrators, &users);
@@ -76,6 +81,7 @@ impl Resolver<'_> {
             proxy,
             console,
             identities,
+            drain: drain?,
             public_url,
             data: self.directory.join(&*config.data.value),
             durability: config.journal.durability,
@@ -158,6 +164,15 @@ impl Resolver<'_> {
             self.refuse(written.place, says, "write an IP address and a port, like `127.0.0.1:8080`");
         }
         address
+    }
+
+    fn drain(&mut self, written: &Placed<text::Duration>) -> Option<Duration> {
+        let drain = access::time::parse_duration(&written.value).filter(|drain| *drain <= DRAIN_MAX);
+        if drain.is_none() {
+            let says = format!("`{}` is not a time to drain", written.value);
+            self.refuse(written.place, says, "write a duration from `0s` to `1h`, like `30s`");
+        }
+        drain
     }
 
     fn warn_of_open_air(&mut self, written: &Placed<Address>, address: Option<SocketAddr>) {

@@ -98,6 +98,32 @@ fn keys_stand_once() {
 }
 
 #[test]
+fn a_time_to_drain_is_a_duration_and_has_a_bound() {
+    check(
+        "listen: { drain: 30 }\n",
+        &expect![[r#"
+            daypass.yaml: there is no API to protect
+              = add `apis:` with a `route:` and `upstreams:` for each; `daypass init` writes a first one
+            daypass.yaml:1:18: `30` is not a time to drain
+              1 | listen: { drain: 30 }
+                |                  ^^
+                = write a duration from `0s` to `1h`, like `30s`
+        "#]],
+    );
+    check(
+        "listen: { drain: 61m }\n",
+        &expect![[r#"
+            daypass.yaml: there is no API to protect
+              = add `apis:` with a `route:` and `upstreams:` for each; `daypass init` writes a first one
+            daypass.yaml:1:18: `61m` is not a time to drain
+              1 | listen: { drain: 61m }
+                |                  ^^^
+                = write a duration from `0s` to `1h`, like `30s`
+        "#]],
+    );
+}
+
+#[test]
 fn values_of_another_type_are_refused() {
     check(
         "apis: [orders]\n",

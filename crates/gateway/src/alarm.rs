@@ -104,6 +104,11 @@ impl Alarm {
         self.bell.due.set(self.alarms.now.get().saturating_add(ticks));
     }
 
+    /// How long the alarms of this core have rung: as coarse as they are, and it stands still while there are none.
+    pub(crate) fn now(&self) -> Duration {
+        ALARM_TICK.saturating_mul(u32::try_from(self.alarms.now.get()).unwrap_or(u32::MAX))
+    }
+
     /// Does not go off until it is set again.
     pub(crate) fn stop(&self) {
         self.bell.due.set(NEVER);

@@ -13,7 +13,7 @@ use crate::fields::FieldList;
 use crate::h1::head::Asked;
 use crate::peer::Peer;
 use crate::trace::TraceId;
-use crate::websocket;
+use crate::websocket::{self, Opening};
 
 /// The parts of a request's head, as parsed and not yet judged.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Head<'a> {
     pub(crate) trace: TraceId,
     pub(crate) version: Version,
     pub(crate) method: &'a str,
+    /// How it would ask for a WebSocket.
+    pub(crate) opening: Opening,
     /// The authority of the request target (absolute form, or HTTP/2's `:authority`).
     pub(crate) authority: Option<&'a str>,
     pub(crate) path: &'a str,
@@ -40,7 +42,8 @@ impl Head<'_> {
 
     /// Whether the request asks to become a WebSocket.
     pub(crate) fn asks_for_websocket(&self) -> bool {
-        self.fields.upgrade.text().is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+        let upgrade = self.fields.upgrade.text();
+        self.opening == Opening::Connect || upgrade.is_some_and(|to| to.eq_ignore_ascii_case("websocket"))
     }
 }
 
@@ -210,12 +213,12 @@ fn refuse_odd_fields(fields: &Fields<'_>) -> Result<(), Refused> {
 
 /// Only a WebSocket handshake may ask for another protocol (RFC 6455, section 4.1).
 fn refuse_odd_upgrade(head: &Head<'_>, method: Method) -> Result<(), Refused> {
-    match head.fields.upgrade {
-        Field::Absent => Ok(()),
-        Field::Once(_) if websocket::is_handshake(head, method) => Ok(()),
+    match (head.fields.upgrade, head.opening) {
+        (Field::Absent, Opening::Upgrade) => Ok(()),
+        _ if websocket::is_handshake(head, method) => Ok(()),
         _ => Err(Refused::because(
             Reason::UpgradeRefused,
-            "only a whole WebSocket handshake, of version 13 and over HTTP/1.1, may upgrade a connection",
+            "only a whole WebSocket handshake, of version 13, may switch to another protocol",
         )),
     }
 }
@@ -380,6 +383,7 @@ mod tests {
             trace: TraceId::new(),
             version: Version::HTTP_11,
             method: "GET",
+            opening: Opening::Upgrade,
             authority: None,
             path,
             query,

@@ -16,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::h1::wire::{Broken, Piece, Wire};
+use crate::h2::Receiving;
 use crate::limits::{Counted, Slot};
 
 /// A request whose body may be forwarded as far as its head tells. Proof that it was counted before.
@@ -61,8 +62,10 @@ pub(crate) enum Inbound {
     None,
     /// What the wire's decoder still has to read.
     Http1(Rc<Wire>),
-    /// A stream of HTTP/2.
-    Http2(Incoming),
+    /// A client's stream.
+    Http2(Receiving),
+    /// An upstream's stream.
+    Upstream(Incoming),
 }
 
 impl Inbound {
@@ -75,7 +78,8 @@ impl Inbound {
         match self {
             Self::None => Poll::Ready(Ok(Piece::End(None))),
             Self::Http1(wire) => wire.poll_body(cx, out),
-            Self::Http2(incoming) => Poll::Ready(match ready!(Pin::new(incoming).poll_frame(cx)) {
+            Self::Http2(receiving) => receiving.poll_piece(cx, out),
+            Self::Upstream(incoming) => Poll::Ready(match ready!(Pin::new(incoming).poll_frame(cx)) {
                 None => Ok(Piece::End(None)),
                 Some(Ok(frame)) => Ok(match frame.into_data() {
                     Ok(data) => {
@@ -95,7 +99,8 @@ impl Inbound {
         match self {
             Self::None => true,
             Self::Http1(wire) => wire.is_body_read() && !wire.has_trailers(),
-            Self::Http2(incoming) => incoming.is_end_stream(),
+            Self::Http2(receiving) => receiving.is_end(),
+            Self::Upstream(incoming) => incoming.is_end_stream(),
         }
     }
 
@@ -104,8 +109,9 @@ impl Inbound {
         let exact = match self {
             Self::None => Some(0),
             Self::Http1(wire) => wire.body_remaining(),
-            Self::Http2(incoming) if incoming.is_end_stream() => Some(0),
-            Self::Http2(incoming) => incoming.size_hint().exact(),
+            Self::Http2(receiving) => return receiving.length(),
+            Self::Upstream(incoming) if incoming.is_end_stream() => Some(0),
+            Self::Upstream(incoming) => incoming.size_hint().exact(),
         };
         match exact {
             Some(0) => BodyLength::None,

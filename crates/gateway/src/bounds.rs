@@ -44,6 +44,11 @@ pub const CLIENT_IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 pub const DRAIN_QUIET_TIME: Duration = Duration::from_millis(500);
 /// How long a client may take nothing of an answer that waits for it.
 pub const CLIENT_STALL_TIME_MAX: Duration = Duration::from_secs(60);
+/// The fewest bytes that a client may take of an answer in each second it is waited for, on average: a slower one is
+/// not served to the end.
+pub const CLIENT_RATE_BYTES_MIN: u64 = 256;
+/// How long a client may be waited for before its rate counts.
+pub const CLIENT_RATE_GRACE: Duration = Duration::from_secs(60);
 /// How long one side of a WebSocket may stay open when the other has ended.
 pub const HALF_CLOSED_TIME_MAX: Duration = Duration::from_secs(10);
 /// How often an upstream's HTTP/2 connection is asked whether it lives, and how long it may take to say so.
@@ -66,6 +71,25 @@ pub const H2_STREAMS_MAX: u32 = 100;
 pub const H2_HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 /// The most streams of one HTTP/2 connection that a client may have reset and that still wait to be seen.
 pub const H2_RESETS_PENDING_MAX: usize = 20;
+/// The most streams of one HTTP/2 connection that the codec may refuse by itself, over its life: beyond it the
+/// connection ends.
+pub const H2_FAULTY_STREAMS_MAX: usize = 200;
+/// The most streams that were opened and not handed over yet: beyond it the oldest is refused without a row.
+pub const H2_UNHEARD_STREAMS_MAX: usize = 512;
+/// How often an HTTP/2 connection is looked after: asked whether its client lives, and its counts begun anew.
+pub const H2_BEAT_TIME: Duration = Duration::from_secs(20);
+/// The most frames about an HTTP/2 connection in one [`H2_BEAT_TIME`], and four more for each piece of an answer that
+/// went out: beyond it the connection ends.
+pub const H2_CONTROL_FRAMES_MAX: u32 = 10_000;
+/// The most streams that a client may reset in one [`H2_BEAT_TIME`], and one more for each that was answered to its
+/// end: beyond it the connection ends.
+pub const H2_RESETS_MAX: u32 = 1_000;
+/// How much of one stream's answer may wait in the codec, in bytes: more is taken once that has gone out.
+pub const H2_SEND_BYTES_MAX: usize = 64 * 1024;
+/// How much of one stream's request may wait to be passed on, in bytes: the client may not send more.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// The same for all streams of a connection together.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// How long connecting to an upstream may take.
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
 /// The most upstreams that are tried for one request while nothing of it has been sent.

@@ -22,15 +22,16 @@ use crate::core::Core;
 use crate::fields::{FieldList, Sink as _};
 use crate::h1::client::{Sending, Sent};
 use crate::h1::head::Asked;
-use crate::h1::join::{Passed, join};
-use crate::h1::wire::{Broken as Unread, Piece, Wire};
+use crate::h1::wire::{Broken as Unread, Piece};
 use crate::headers;
+use crate::join::{Passed, Side, join};
 use crate::limits::Slot;
 use crate::record::{Admitted, Entry};
 use crate::respond::{Names, Reply, problem, status};
 use crate::streams::{Kind, Ticket};
 use crate::trace::traceparent;
 use crate::upstream::{Answered, Lease, Outgoing, SendFailure};
+use crate::websocket::{self, Opening};
 
 /// The parts of a request that are not judged but passed on.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ pub(crate) async fn forward(
     };
     let tried = RefCell::new(None);
     let traceparent = traceparent(&head.trace, core.random());
+    let own_key = (head.opening == Opening::Connect).then(|| websocket::key([core.random(), core.random()]));
     let outgoing = Outgoing {
         head,
         admitted: &admitted,
@@ -69,6 +71,7 @@ pub(crate) async fn forward(
         forward,
         request_id: &names.request_id,
         traceparent: &traceparent,
+        own_key: own_key.as_ref(),
         tried: &tried,
     };
     let sent_at = core.clock.now();
@@ -83,7 +86,16 @@ pub(crate) async fn forward(
         Err(Ended::Late) => answers.failure(&mut admitted, SendFailure::Late),
         Ok(Err(failure)) => answers.failure(&mut admitted, failure),
         Ok(Ok(answered)) if answered.status == StatusCode::SWITCHING_PROTOCOLS => {
+            if head.opening == Opening::Connect {
+                // RFC 8441, section 5: over HTTP/2 nothing is switched but begun.
+                admitted.entry.status = Some(StatusCode::OK.as_u16());
+            }
             switch(admitted, answered, &names, alarm)
+        }
+        // RFC 8441, section 5: any success would say that the stream is a WebSocket.
+        Ok(Ok(answered)) if head.opening == Opening::Connect && answered.status.is_success() => {
+            admitted.entry.upstream_status = Some(answered.status.as_u16());
+            answers.failure(&mut admitted, SendFailure::NotSwitched)
         }
         Ok(Ok(answered)) => relay(admitted, answered, &names, alarm, head),
     }
@@ -187,6 +199,11 @@ fn told(failure: SendFailure) -> Refused {
             "the upstream did not answer within its time; it may have carried the request out",
             "look at the API itself, or ask its owner to raise `limits.timeout`",
         ),
+        SendFailure::NotSwitched => (
+            Reason::UpstreamMalformed,
+            "the upstream answered as if it had not been asked for a WebSocket",
+            "look whether the API takes WebSockets at this path",
+        ),
         SendFailure::NoSwitch => (
             Reason::UpgradeRefused,
             "the upstream of this API speaks HTTP/2, over which no WebSocket is opened",
@@ -271,7 +288,7 @@ enum Idle {
     No,
 }
 
-/// A client that reads nothing does not have the body polled: its connection is dropped instead.
+/// What was cut is recorded so, even if its client left before the cut was noticed.
 impl Drop for Relay {
     fn drop(&mut self) {
         if let Some(why) = self.ticket.why_cut() {
@@ -406,14 +423,13 @@ fn switch(admitted: Admitted<'_>, answered: Answered, names: &Names, alarm: Rc<A
     ticket.set_kind(Kind::Websocket);
     headers::for_client(&mut fields);
     names.stamp(&mut fields);
-    fields.add(b"connection", b"Upgrade");
-    fields.add(b"upgrade", b"websocket");
     Reply::Switch(Box::new(Switched { fields, entry, ticket, lease, alarm, _slot: slot }))
 }
 
 /// Two connections that leave HTTP together.
 #[derive(Debug)]
 pub(crate) struct Switched {
+    /// Of the answer, but for those of the switch itself.
     pub(crate) fields: FieldList,
     entry: Entry,
     ticket: Ticket,
@@ -425,8 +441,8 @@ pub(crate) struct Switched {
 impl Switched {
     /// Passes bytes both ways until both sides close, or one has for a while, or the access ends. The answer's
     /// head is in the client's outbox.
-    pub(crate) async fn pass(mut self, client: &Wire) {
-        let status = self.entry.upstream_status;
+    pub(crate) async fn pass(mut self, client: &impl Side) {
+        let status = self.entry.status_given();
         let Some(upstream) = self.lease.as_ref().and_then(Lease::wire) else {
             return self.entry.fail(status, Reason::UpstreamMalformed);
         };

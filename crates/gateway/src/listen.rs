@@ -2,7 +2,7 @@
 //!
 //! HTTP/1.1 and HTTP/2 share one port: told apart by what was agreed on in the TLS handshake, or without TLS by their
 //! first bytes.
-//! Not here yet: rows for what the HTTP/2 codec refuses, and a limit per client address.
+//! Not here yet: a limit per client address.
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -127,7 +127,7 @@ async fn connection(
     match opened.spoken {
         // The codecs are much larger than what waits for the first byte.
         Spoken::Http1 => Box::pin(h1::serve::serve(core, opened.transport, &peer)).await,
-        Spoken::Http2 => Box::pin(h2::serve(core, opened.transport, peer, phase)).await,
+        Spoken::Http2 => Box::pin(h2::serve(core, opened.transport, peer)).await,
     }
 }
 

@@ -2,11 +2,8 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::rc::Rc;
 
 use arrayvec::ArrayString;
-
-use crate::streams::Line;
 
 /// Who is at the other end of a connection.
 #[derive(Debug)]
@@ -17,8 +14,6 @@ pub(crate) struct Peer {
     /// The `for` parameter of `Forwarded` (RFC 7239, section 6).
     pub(crate) forwarded: ArrayString<64>,
     pub(crate) security: Security,
-    /// Where the connection learns that an exchange of its was cut.
-    pub(crate) line: Rc<Line>,
 }
 
 /// How a connection is secured.
@@ -58,7 +53,7 @@ impl Peer {
             IpAddr::V4(ip) => write!(forwarded, "for={ip}"),
             IpAddr::V6(ip) => write!(forwarded, "for=\"[{ip}]\""),
         };
-        Self { ip, text, forwarded, security, line: Rc::default() }
+        Self { ip, text, forwarded, security }
     }
 }
 

@@ -103,7 +103,7 @@ pub(crate) async fn record_intent<'a>(
         observed: None,
     };
     let open = pipeline.lane.open(&request).await.map_err(|_| unrecorded())?;
-    let ticket = pipeline.streams.register(holder.digest, holder.until, &head.peer.line);
+    let ticket = pipeline.streams.register(holder.digest, holder.until);
     // The view may have moved on while the record was written. Whoever published a newer one cuts what was
     // registered before; what is registered after is measured here. Both happen on this thread.
     let latest = pipeline.views.latest();
@@ -207,6 +207,8 @@ pub(crate) struct Entry {
     clock: Arc<dyn Clock>,
     /// Where it was sent.
     pub(crate) upstream: Option<Arc<str>>,
+    /// What the client was answered, if that is another status than the upstream's.
+    pub(crate) status: Option<u16>,
     /// What the upstream answered.
     pub(crate) upstream_status: Option<u16>,
     /// How long the upstream took until its answer began.
@@ -225,6 +227,7 @@ impl Entry {
             kept,
             clock,
             upstream: None,
+            status: None,
             upstream_status: None,
             upstream_took: None,
             progress: None,
@@ -239,12 +242,17 @@ impl Entry {
 
     /// The answer was handed over whole, at the instant returned.
     pub(crate) fn complete(&mut self) -> Timestamp {
-        let (status, now) = (self.upstream_status, self.clock.now());
+        let (status, now) = (self.status_given(), self.clock.now());
         if self.open.is_some() {
             self.kept.meter.answered(status.unwrap_or(0), now.since(self.arrived));
         }
         self.close(status, Ending::Completed, None, now);
         now
+    }
+
+    /// The status of an answer that was passed on.
+    pub(crate) fn status_given(&self) -> Option<u16> {
+        self.status.or(self.upstream_status)
     }
 
     /// No answer of the upstream's could be given, or not to its end.
@@ -289,7 +297,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         if self.open.is_some() {
             let now = self.clock.now();
-            self.close(self.upstream_status, Ending::Abandoned, None, now);
+            self.close(self.status_given(), Ending::Abandoned, None, now);
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Who is open: every admitted request of a core, and the switch that cuts it when its access ends.
 //!
 //! A request is registered before it is forwarded. It is cut when a newer view no longer holds its credential,
-//! or when its deadline passes, whichever comes first; and its connection ends if a client that reads nothing
-//! would keep it open. One table per core, touched by that core alone.
+//! or when its deadline passes, whichever comes first. One table per core, touched by that core alone.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -70,26 +69,6 @@ struct Open {
     /// Why it was cut, once it was.
     cut: Cell<Option<Reason>>,
     waker: RefCell<Option<Waker>>,
-    line: Rc<Line>,
-}
-
-/// A client's connection, as far as cutting goes: how many cut exchanges it has still to let go.
-#[derive(Debug, Default)]
-pub(crate) struct Line {
-    owed: Cell<usize>,
-    cut: Notify,
-}
-
-impl Line {
-    /// Waits until an exchange of this connection is cut.
-    pub(crate) async fn cut(&self) {
-        self.cut.notified().await;
-    }
-
-    /// Whether an exchange that was cut is still there.
-    pub(crate) fn owes(&self) -> bool {
-        self.owed.get() > 0
-    }
 }
 
 impl Open {
@@ -97,8 +76,6 @@ impl Open {
         if self.cut.replace(Some(why)).is_some() {
             return;
         }
-        self.line.owed.set(self.line.owed.get().saturating_add(1));
-        self.line.cut.notify_one();
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -124,14 +101,13 @@ pub(crate) struct Ticket {
 
 impl Streams {
     /// Registers an exchange that must end when its credential does.
-    pub(crate) fn register(self: &Rc<Self>, digest: Digest, until: Deadline, line: &Rc<Line>) -> Ticket {
+    pub(crate) fn register(self: &Rc<Self>, digest: Digest, until: Deadline) -> Ticket {
         let open = Rc::new(Open {
             digest,
             until,
             kind: Cell::new(Kind::Transfer),
             cut: Cell::new(None),
             waker: RefCell::new(None),
-            line: line.clone(),
         });
         let key = self.open.borrow_mut().insert(open.clone());
         if self.armed.get().is_none_or(|armed| until.instant() < armed) {
@@ -232,9 +208,6 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.streams.open.borrow_mut().try_remove(self.key);
-        if self.open.cut.get().is_some() {
-            self.open.line.owed.set(self.open.line.owed.get().saturating_sub(1));
-        }
     }
 }
 
@@ -246,17 +219,14 @@ mod tests {
     fn an_exchange_is_cut_when_no_view_holds_it_and_leaves_when_dropped() {
         let streams = Rc::new(Streams::default());
         let late = Deadline::at(Timestamp::from_micros(1_000));
-        let line = Rc::new(Line::default());
-        let ticket = streams.register(Digest::of(b"x"), late, &line);
+        let ticket = streams.register(Digest::of(b"x"), late);
         ticket.set_kind(Kind::Sse);
         let view = View::empty().unwrap();
         let counts = streams.cut_ended(&view, Timestamp::EPOCH);
         assert_eq!(counts, CutCounts { sse: 1, ..CutCounts::default() });
         assert_eq!(ticket.why_cut(), Some(Reason::CredentialInvalid));
-        assert!(line.owes());
         assert_eq!(streams.cut_ended(&view, Timestamp::EPOCH), CutCounts::default(), "cut once");
         drop(ticket);
         assert_eq!(streams.len(), 0);
-        assert!(!line.owes());
     }
 }

@@ -13,7 +13,7 @@ use access::operation::Method;
 use access::{Clock, Timestamp};
 use http::{HeaderMap, Request, StatusCode, Version};
 
-use crate::arrival::Head;
+use crate::arrival::{Field, Head};
 use crate::body::{Inbound, Stopped, Upload};
 use crate::bounds::{CONNECT_TRIES_MAX, UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIME_MAX};
 use crate::connect::{Unconnected, connect, connect_http2};
@@ -28,7 +28,7 @@ use crate::record::Admitted;
 use crate::shared::{OpenStream, Sender, Shared};
 use crate::tls::Unproven;
 use crate::trace::TraceParent;
-use crate::websocket;
+use crate::websocket::{self, Key};
 
 /// Idle connections by place, each with the time since when it is idle; the last used is last.
 type Idle = BTreeMap<Arc<str>, VecDeque<(Rc<Wire>, Timestamp)>>;
@@ -57,6 +57,8 @@ pub(crate) enum SendFailure {
     Upload,
     /// The upstream's protocol knows no switch to another.
     NoSwitch,
+    /// The upstream answered a handshake as any other request, to a client that cannot tell.
+    NotSwitched,
     /// The upstream did not answer in time.
     Late,
 }
@@ -111,6 +113,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) forward: &'a Forward,
     pub(crate) request_id: &'a str,
     pub(crate) traceparent: &'a TraceParent,
+    /// The key of a handshake whose client sent none.
+    pub(crate) own_key: Option<&'a Key>,
     /// Which upstream was tried last, for when nobody waits for the answer any more.
     pub(crate) tried: &'a RefCell<Option<Arc<str>>>,
 }
@@ -130,7 +134,8 @@ impl Outgoing<'_> {
     }
 
     fn is_agreed(&self, answer: &ResponseHead) -> bool {
-        websocket::agrees(&answer.fields, self.head.fields.websocket_key)
+        let key = self.own_key.map_or(self.head.fields.websocket_key, |key| Field::Once(key.as_bytes()));
+        websocket::agrees(&answer.fields, key)
     }
 
     /// Writes the head but for the fields of framing.
@@ -143,6 +148,9 @@ impl Outgoing<'_> {
         if self.switching() == Switching::Asked {
             out.add(b"connection", b"Upgrade");
             out.add(b"upgrade", b"websocket");
+        }
+        if let Some(key) = self.own_key {
+            out.add(b"sec-websocket-key", key.as_bytes());
         }
     }
 
@@ -415,7 +423,7 @@ fn answered_http2(response: http::Response<hyper::body::Incoming>, open: OpenStr
         status: parts.status,
         stated_length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
         fields: FieldList::from(&parts.headers),
-        inbound: Inbound::Http2(incoming),
+        inbound: Inbound::Upstream(incoming),
         sending: None,
         lease: Some(Lease::Stream { _open: open }),
     }

@@ -1,10 +1,11 @@
-//! WebSocket handshakes (RFC 6455, section 4): what a client has to ask, and how an upstream has to agree.
+//! WebSocket handshakes (RFC 6455, section 4, and RFC 8441): what a client has to ask, and how an upstream has to agree.
 //!
 //! Behind a handshake bytes pass unjudged. Both ends must have shown that they know what it is: an upstream that can
 //! be made to answer 101 to something else would be a tunnel to its other requests.
 
 use access::arrival::BodyLength;
 use access::operation::Method;
+use arrayvec::ArrayString;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,15 +19,43 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// The length of a key, in bytes (RFC 6455, section 4.1).
 const KEY_BYTES: usize = 16;
 
+/// How a client asks for a WebSocket, if it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// With an `Upgrade` of its HTTP/1.1 connection.
+    Upgrade,
+    /// With an extended `CONNECT` for a stream of its HTTP/2 connection: the request does.
+    Connect,
+}
+
+/// A key: 16 bytes in base64.
+pub(crate) type Key = ArrayString<24>;
+
 /// Whether a request is a client's whole handshake.
 pub(crate) fn is_handshake(head: &Head<'_>, method: Method) -> bool {
-    head.version == Version::HTTP_11
+    let of_protocol = match head.opening {
+        Opening::Upgrade => {
+            head.version == Version::HTTP_11
+                && head.fields.connection_upgrades
+                && matches!(head.fields.websocket_key, Field::Once(key) if is_key(key))
+        }
+        // RFC 8441, section 5: no key goes over HTTP/2.
+        Opening::Connect => {
+            head.fields.upgrade == Field::Absent && head.fields.websocket_key == Field::Absent
+        }
+    };
+    of_protocol
         && method == Method::Get
         && head.body == BodyLength::None
         && head.asks_for_websocket()
-        && head.fields.connection_upgrades
         && head.fields.websocket_version == Field::Once(b"13")
-        && matches!(head.fields.websocket_key, Field::Once(key) if is_key(key))
+}
+
+/// A key of our own, for a client that needs none: it keeps nothing secret.
+pub(crate) fn key(random: [u64; 2]) -> Key {
+    let [first, second] = random.map(u64::to_be_bytes);
+    let text = STANDARD.encode([first, second].concat());
+    Key::from(&text).unwrap_or_default()
 }
 
 fn is_key(text: &[u8]) -> bool {

@@ -115,6 +115,9 @@ impl Body for Script {
     }
 }
 
+/// A stream that carries another protocol: bytes both ways.
+pub type Stream = TokioIo<hyper::upgrade::Upgraded>;
+
 /// One HTTP/2 connection to the proxy.
 #[derive(Debug)]
 pub struct H2 {
@@ -122,6 +125,7 @@ pub struct H2 {
     book: Book,
     connection: u64,
     authority: String,
+    answers: u64,
     _driving: JoinSet<()>,
 }
 
@@ -134,7 +138,7 @@ impl H2 {
             let _ = connection.await;
         });
         let number = book.connect();
-        Self { sender, book, connection: number, authority, _driving: driving }
+        Self { sender, book, connection: number, authority, answers: 0, _driving: driving }
     }
 
     /// Sends a request and takes the head of its answer; the body comes as it is asked for.
@@ -162,16 +166,49 @@ impl H2 {
         answer
     }
 
-    async fn request(&mut self, ask: &Ask) -> Response<Incoming> {
+    /// Asks for another protocol on a stream of its own (RFC 8441): the answer, and the stream if it is 200.
+    ///
+    /// # Panics
+    /// No answer came.
+    pub async fn connect(&mut self, ask: &Ask, protocol: &'static str) -> (Answer, Option<Stream>) {
+        // The server says that this may be asked before it answers anything.
+        while self.answers == 0 {
+            self.send(&Ask::get("/plain/x")).await;
+        }
+        let mut request = self.built(ask);
+        *request.method_mut() = http::Method::CONNECT;
+        request.extensions_mut().insert(hyper::ext::Protocol::from_static(protocol));
+        let answering = tokio::time::timeout(PATIENCE, self.sender.send_request(request));
+        let response = answering.await.unwrap().unwrap();
+        let mut answer = self.answer_of(&response);
+        if answer.status == 200 {
+            self.book.keep(answer.clone());
+            return (answer, Some(TokioIo::new(hyper::upgrade::on(response).await.unwrap())));
+        }
+        if let Ok(body) = response.into_body().collect().await {
+            answer.whole = true;
+            answer.body = body.to_bytes().to_vec();
+        }
+        self.book.keep(answer.clone());
+        (answer, None)
+    }
+
+    fn built(&self, ask: &Ask) -> Request<Full<Bytes>> {
         let uri = format!("http://{}{}", self.authority, ask.target);
         let mut request = Request::builder().method(ask.method.as_str()).uri(uri);
         for (name, value) in &ask.fields {
             request = request.header(name, value);
         }
-        let request = request.body(Full::from(ask.body.clone())).unwrap();
+        request.body(Full::from(ask.body.clone())).unwrap()
+    }
+
+    async fn request(&mut self, ask: &Ask) -> Response<Incoming> {
+        let request = self.built(ask);
         self.sender.ready().await.unwrap();
         let answering = tokio::time::timeout(PATIENCE, self.sender.send_request(request));
-        answering.await.unwrap().unwrap()
+        let answer = answering.await.unwrap().unwrap();
+        self.answers += 1;
+        answer
     }
 
     fn answer_of(&self, response: &Response<Incoming>) -> Answer {

@@ -19,6 +19,7 @@
 pub mod client;
 pub mod console;
 pub mod disk;
+pub mod frames;
 pub mod h2c;
 mod logs;
 pub mod oracle;
@@ -34,6 +35,7 @@ pub mod world;
 pub use client::{Answer, Ask, Conn};
 pub use console::{Granted, Issue, post};
 pub use disk::Fault;
+pub use frames::{Frame, Frames};
 pub use setup::{ApiSetup, Behind, Setup, UPSTREAM_KEY};
 pub use time::{PATIENCE, Random, START, eventually};
 pub use upstream::{Behavior, Seen, Upstream};

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -293,7 +294,7 @@ async fn behave(
             drip(wire, id, kind, "data: tick\n\n").await?;
         }
         Behavior::Drip => drip(wire, id, "", "drop").await?,
-        Behavior::Echo => echo(wire, id).await?,
+        Behavior::Echo => echo(wire, head, id).await?,
     }
     Ok(true)
 }
@@ -338,12 +339,17 @@ async fn drip(wire: &mut Wire<TcpStream>, id: &str, fields: &str, text: &str) ->
     }
 }
 
-/// What agrees to the key of every handshake here, the example of RFC 6455, section 1.3.
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+/// What agrees to a key (RFC 6455, section 4.2.2).
+fn accept(key: &str) -> String {
+    let hashed = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, hashed.as_bytes());
+    base64::engine::general_purpose::STANDARD.encode(hash)
+}
 
-async fn echo(wire: &mut Wire<TcpStream>, id: &str) -> io::Result<()> {
+async fn echo(wire: &mut Wire<TcpStream>, head: &Head, id: &str) -> io::Result<()> {
+    let accept = accept(head.field("sec-websocket-key").unwrap_or_default());
     let head = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {ACCEPT}\r\nupstream-saw: {id}\r\n\r\n"
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\nupstream-saw: {id}\r\n\r\n"
     );
     wire.send(head.as_bytes()).await?;
     while let Some(piece) = wire.piece(&mut Framing::UntilClose).await? {

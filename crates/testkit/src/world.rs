@@ -22,6 +22,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::client::{Answer, Ask, Book, Conn};
 use crate::disk::{Fault, FaultyDisk};
+use crate::frames::Frames;
 use crate::h2c::H2;
 use crate::oracle::{Evidence, Holding};
 use crate::setup::{Pace, Places, Setup, UPSTREAM_KEY};
@@ -242,6 +243,11 @@ impl World {
             }
             _ => H2::over(tcp(address).await, address.to_string(), self.book.clone()).await,
         }
+    }
+
+    /// An HTTP/2 connection to the proxy, frame by frame. Its answers are not kept.
+    pub async fn connect_frames(&self) -> Frames {
+        Frames::over(tcp(self.node().proxy_address()).await).await
     }
 
     /// A connection over TLS to the proxy, in this name.

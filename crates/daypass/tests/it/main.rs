@@ -23,6 +23,7 @@ mod headers;
 mod help;
 #[cfg(test)]
 mod http2;
+mod http2_limits;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]

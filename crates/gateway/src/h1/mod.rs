@@ -8,6 +8,5 @@ pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod framing;
 pub(crate) mod head;
-pub(crate) mod join;
 pub(crate) mod serve;
 pub(crate) mod wire;

@@ -25,11 +25,13 @@ use crate::bounds::{
     DRAIN_QUIET_TIME, EMPTY_LINES_MAX, HEAD_TIME_MAX, LINGER_TIME_MAX,
 };
 use crate::core::{Core, Phase};
-use crate::forward::{Brought, Relay};
+use crate::fields::Sink as _;
+use crate::forward::{Brought, Relay, Switched};
 use crate::peer::Peer;
 use crate::respond::{Closes, Names, Own, Reply, problem};
 use crate::trace::trace_id;
 use crate::transport::Transport;
+use crate::websocket::Opening;
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(core: &Rc<Core>, stream: Transport, peer: &Peer) {
@@ -136,6 +138,7 @@ impl Connection<'_> {
             trace: trace_id(fields.traceparent.text(), id),
             version: request.version,
             method: request.method(),
+            opening: Opening::Upgrade,
             authority,
             path,
             query,
@@ -158,9 +161,8 @@ impl Connection<'_> {
             Reply::Relay(relay) => self.relay(relay, request, head.asked()).await,
             Reply::Gone => Next::Drop,
             Reply::Switch(switched) => {
-                write_head(&mut self.wire.outbox(), StatusCode::SWITCHING_PROTOCOLS, &switched.fields);
-                self.wire.outbox().extend_from_slice(b"\r\n");
-                switched.pass(&self.wire).await;
+                self.write_switch(&switched);
+                switched.pass(&*self.wire).await;
                 Next::Drop
             }
         }
@@ -190,6 +192,7 @@ impl Connection<'_> {
             trace: trace_id(None, id),
             version: Version::HTTP_11,
             method: "?",
+            opening: Opening::Upgrade,
             authority: None,
             path: "?",
             query: None,
@@ -225,6 +228,14 @@ impl Connection<'_> {
             Phase::Draining => Persistence::Close,
             Phase::Serving => request.persistence,
         }
+    }
+
+    fn write_switch(&self, switched: &Switched) {
+        let mut out = self.wire.outbox();
+        write_head(&mut out, StatusCode::SWITCHING_PROTOCOLS, &switched.fields);
+        out.add(b"connection", b"Upgrade");
+        out.add(b"upgrade", b"websocket");
+        out.extend_from_slice(b"\r\n");
     }
 
     fn write_own(&self, own: &Own, asked: Asked, persistence: Persistence) {

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::framing::{Decoded, Decoder, Unframed};
 use crate::bounds::{BODY_INBOX_BYTES_MAX, INBOX_BYTES, KEPT_BUFFER_BYTES_MAX, PIECE_BYTES_MAX};
+use crate::join::Side;
 use crate::transport::Transport;
 
 /// One connection.
@@ -241,6 +242,46 @@ impl Wire {
     pub(crate) fn shrink(&self) {
         self.inbox.borrow_mut().shrink();
         self.outbox.borrow_mut().reset();
+    }
+}
+
+impl Side for Wire {
+    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_read(cx, INBOX_BYTES)
+    }
+
+    fn move_to(&self, out: &mut Vec<u8>) -> usize {
+        let moved = {
+            let inbox = self.inbox();
+            out.extend_from_slice(&inbox);
+            inbox.len()
+        };
+        self.consume(moved);
+        moved
+    }
+
+    fn fill(&self, fill: impl FnOnce(&mut Vec<u8>) -> usize) -> usize {
+        fill(&mut self.outbox())
+    }
+
+    fn unsent(&self) -> usize {
+        self.unsent()
+    }
+
+    fn held(&self) -> usize {
+        self.outbox().len()
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+
+    fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_shutdown(cx)
+    }
+
+    fn reset(&self) {
+        self.reset();
     }
 }
 

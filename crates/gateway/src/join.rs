@@ -1,4 +1,4 @@
-//! Two wires joined after a switch of protocols: bytes pass both ways until both sides end.
+//! Two sides joined after a switch of protocols: bytes pass both ways until both sides end.
 //!
 //! Not here: reading what passes. It is counted, not judged.
 
@@ -7,9 +7,44 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use super::wire::Wire;
 use crate::alarm::Alarm;
-use crate::bounds::{CLIENT_STALL_TIME_MAX, HALF_CLOSED_TIME_MAX, INBOX_BYTES, OUTBOX_BYTES_MAX};
+use crate::bounds::{CLIENT_STALL_TIME_MAX, HALF_CLOSED_TIME_MAX, OUTBOX_BYTES_MAX};
+
+/// One end of what is joined: a connection, or a stream of one.
+pub(crate) trait Side {
+    /// Reads what there is, once; 0 at the end.
+    ///
+    /// # Errors
+    /// The other end broke off.
+    fn poll_read(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+
+    /// Puts what was read behind what is in `out`, and tells how much that is.
+    fn move_to(&self, out: &mut Vec<u8>) -> usize;
+
+    /// Takes what `fill` puts behind what waits to be written.
+    fn fill(&self, fill: impl FnOnce(&mut Vec<u8>) -> usize) -> usize;
+
+    /// How much waits to be written.
+    fn unsent(&self) -> usize;
+
+    /// How long what waits to be written is, with what of it has gone out and is not let go of yet.
+    fn held(&self) -> usize;
+
+    /// Writes until nothing waits to be written.
+    ///
+    /// # Errors
+    /// The other end broke off.
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Says that nothing more will be written.
+    ///
+    /// # Errors
+    /// The other end broke off.
+    fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Breaks off, so that the other end cannot take what it has for the whole.
+    fn reset(&self);
+}
 
 /// How much has passed.
 #[derive(Debug, Default)]
@@ -20,7 +55,7 @@ pub(crate) struct Passed {
 
 /// Passes bytes until both sides have ended, or one of them breaks off, or is waited for in vain: one that takes
 /// nothing for [`CLIENT_STALL_TIME_MAX`], or the last for [`HALF_CLOSED_TIME_MAX`].
-pub(crate) async fn join(client: &Wire, upstream: &Wire, passed: &Passed, alarm: &Alarm) {
+pub(crate) async fn join(client: &impl Side, upstream: &impl Side, passed: &Passed, alarm: &Alarm) {
     let (mut up, mut down) = (Way::Open, Way::Open);
     let mut wait = Wait::Free;
     poll_fn(|cx| {
@@ -53,7 +88,7 @@ enum Wait {
 }
 
 impl Wait {
-    fn of(client: &Wire, upstream: &Wire) -> Self {
+    fn of(client: &impl Side, upstream: &impl Side) -> Self {
         match (client.unsent(), upstream.unsent()) {
             (0, 0) => Self::Free,
             (down, up) => Self::Unsent(down, up),
@@ -81,8 +116,8 @@ enum Way {
 impl Way {
     fn poll(
         &mut self,
-        from: &Wire,
-        to: &Wire,
+        from: &impl Side,
+        to: &impl Side,
         count: &Cell<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
@@ -96,28 +131,19 @@ impl Way {
                     *self = Self::Ended;
                 }
                 Self::Open => {
-                    move_bytes(from, to, count);
+                    let moved = to.fill(|out| from.move_to(out));
+                    count.set(count.get().saturating_add(moved as u64));
                     let flushed = to.poll_flush(cx)?;
-                    if flushed.is_pending() && to.outbox().len() >= OUTBOX_BYTES_MAX {
+                    if flushed.is_pending() && to.held() >= OUTBOX_BYTES_MAX {
                         return Poll::Pending;
                     }
-                    if ready!(from.poll_read(cx, INBOX_BYTES))? == 0 {
+                    if ready!(from.poll_read(cx))? == 0 {
                         *self = Self::Ending;
                     }
                 }
             }
         }
     }
-}
-
-fn move_bytes(from: &Wire, to: &Wire, count: &Cell<u64>) {
-    let moved = {
-        let inbox = from.inbox();
-        to.outbox().extend_from_slice(&inbox);
-        inbox.len()
-    };
-    from.consume(moved);
-    count.set(count.get().saturating_add(moved as u64));
 }
 
 #[cfg(test)]
@@ -130,6 +156,8 @@ mod tests {
 
     use super::*;
     use crate::alarm::Alarms;
+    use crate::bounds::INBOX_BYTES;
+    use crate::h1::wire::Wire;
     use crate::transport::Transport;
 
     /// A wire, and the other end of its connection.

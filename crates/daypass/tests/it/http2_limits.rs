@@ -1,0 +1,177 @@
+//! What an HTTP/2 client may not do: each refusal has a row, and nobody else waits meanwhile.
+
+use testkit::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    block, frame, get,
+};
+use testkit::{Ask, Behavior, Frames, World};
+
+/// `PROTOCOL_ERROR`, `REFUSED_STREAM` and `ENHANCE_YOUR_CALM` (RFC 9113, section 7).
+const PROTOCOL_ERROR: u32 = 1;
+const REFUSED_STREAM: u32 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// How many rows there are of what was refused before it was a request, by reason.
+async fn unheard(world: &World, reason: &str, times: usize) {
+    let count = || {
+        world.rows().iter().filter(|row| row.method == "?" && row.reason.as_deref() == Some(reason)).count()
+    };
+    testkit::eventually(&format!("{times} rows of `{reason}`"), async || (count() == times).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn each_stream_that_the_codec_refuses_has_one_row() {
+    let world = World::start().await;
+    let mut connection = world.connect_frames().await;
+    let odd: [&[(&str, &str)]; 4] = [
+        &[("connection", "close")],
+        &[("transfer-encoding", "chunked")],
+        &[("te", "gzip")],
+        &[(":method", "GET")],
+    ];
+    for (at, fields) in odd.into_iter().enumerate() {
+        let stream = u32::try_from(at).unwrap() * 2 + 1;
+        connection.request(stream, &[get("/plain/x"), fields.to_vec()].concat()).await;
+        let reset = connection.next(RST_STREAM).await;
+        let reset = reset.map(|reset| (reset.stream, reset.code()));
+        assert_eq!(reset, Some((stream, PROTOCOL_ERROR)), "{fields:?}");
+        unheard(&world, "request_malformed", at + 1).await;
+    }
+    // A stream that came to be a request has the row of that request.
+    connection.request(99, &get("/plain/x")).await;
+    assert_eq!(connection.next(HEADERS).await.unwrap().stream, 99);
+    connection.send(frame(DATA, 0, 99, b"late")).await;
+    assert_eq!(connection.next(RST_STREAM).await.unwrap().stream, 99);
+    unheard(&world, "request_malformed", odd.len()).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_the_rules_ends_with_one_row() {
+    let world = World::start().await;
+    let with = |field| block(&[get("/plain/x"), vec![field]].concat());
+    let broken: [Vec<u8>; 7] = [
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, &with(("X-Upper", "1"))),
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, &with((":unknown", "1"))),
+        frame(DATA, 0, 0, b"for nobody"),
+        frame(SETTINGS, 0, 0, b"odd"),
+        frame(HEADERS, END_HEADERS, 2, &block(&get("/plain/x"))),
+        frame(HEADERS, END_HEADERS, 1, &[0x80]),
+        frame(CONTINUATION, 0, 1, b"of nothing"),
+    ];
+    for (at, bytes) in broken.into_iter().enumerate() {
+        let mut connection = world.connect_frames().await;
+        connection.send(bytes).await;
+        assert!(connection.next(GOAWAY).await.is_some_and(|frame| frame.code() > 0), "number {at}");
+        unheard(&world, "request_malformed", at + 1).await;
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_header_list_beyond_its_bound_is_refused_with_a_row() {
+    let world = World::start().await;
+    let mut connection = world.connect_frames().await;
+    let value = "v".repeat(120);
+    let many = vec![("x-long", value.as_str()); 600];
+    let block = block(&[get("/plain/x"), many].concat());
+    for (at, piece) in block.chunks(16_000).enumerate() {
+        let kind = if at == 0 { HEADERS } else { CONTINUATION };
+        let last = (at + 1) * 16_000 >= block.len();
+        let flags = if at == 0 { END_STREAM } else { 0 } | if last { END_HEADERS } else { 0 };
+        connection.send(frame(kind, flags, 1, piece)).await;
+    }
+    assert_eq!(connection.next(HEADERS).await.unwrap().stream, 1);
+    unheard(&world, "headers_too_large", 1).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn streams_beyond_as_many_as_may_be_open_are_refused_with_a_row() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    world.upstream().on("/hang", Behavior::Hang);
+    let mut connection = world.connect_frames().await;
+    let bearer = format!("Bearer {token}");
+    let fields = [get("/plain/hang"), vec![("authorization", bearer.as_str())]].concat();
+    let most = gateway::bounds::H2_STREAMS_MAX;
+    for at in 0..=most {
+        connection.request(at * 2 + 1, &fields).await;
+    }
+    let reset = connection.next(RST_STREAM).await.unwrap();
+    assert_eq!((reset.stream, reset.code()), (most * 2 + 1, REFUSED_STREAM));
+    unheard(&world, "overloaded", 1).await;
+    drop(connection);
+    world.finish().await;
+}
+
+/// Sends, and waits until the connection ends; a client that has not been read to the end may not be told why.
+async fn flood(connection: &mut Frames, pieces: impl Iterator<Item = Vec<u8>>) {
+    for piece in pieces {
+        connection.send(piece).await;
+    }
+    let told = connection.next(GOAWAY).await.map(|frame| frame.code());
+    assert!(matches!(told, None | Some(ENHANCE_YOUR_CALM)), "{told:?}");
+}
+
+#[tokio::test]
+async fn floods_end_their_connection_and_nobody_elses() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    let most = gateway::bounds::H2_CONTROL_FRAMES_MAX as usize;
+    let control = [
+        frame(PING, 0, 0, &[0; 8]),
+        frame(SETTINGS, 0, 0, &[]),
+        frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
+        frame(2, 0, 1, &[0, 0, 0, 0, 1]),
+        frame(77, 0, 0, b""),
+    ];
+    let mut neighbor = world.connect().await;
+    for (at, one) in control.into_iter().enumerate() {
+        let mut connection = world.connect_frames().await;
+        let pieces = std::iter::repeat_n(one.repeat(100), most / 100 + 2);
+        flood(&mut connection, pieces).await;
+        unheard(&world, "rate_limited", at + 1).await;
+        assert_eq!(neighbor.ask(&Ask::get("/plain/x").bearer(&token)).await.status, 200);
+    }
+    drop(neighbor);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn streams_that_are_opened_and_reset_at_once_end_their_connection() {
+    let world = World::start().await;
+    let mut connection = world.connect_frames().await;
+    let request = block(&get("/plain/x"));
+    let pair = |at: u32| {
+        let stream = at * 2 + 1;
+        [
+            frame(HEADERS, END_STREAM | END_HEADERS, stream, &request),
+            frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]),
+        ]
+        .concat()
+    };
+    let pieces = (0..500).map(|turn| (0..100).flat_map(|at| pair(turn * 100 + at)).collect());
+    flood(&mut connection, pieces).await;
+    unheard(&world, "rate_limited", 1).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_client_that_provokes_resets_loses_its_connection() {
+    let world = World::start().await;
+    let mut connection = world.connect_frames().await;
+    let request = block(&get("/plain/x"));
+    // A window beyond its bound is the stream's error (RFC 9113, section 6.9.1).
+    let pair = |at: u32| {
+        let stream = at * 2 + 1;
+        let opened = frame(HEADERS, END_HEADERS, stream, &request);
+        [opened, frame(WINDOW_UPDATE, 0, stream, &[0x7f, 0xff, 0xff, 0xff])].concat()
+    };
+    let most = u32::try_from(gateway::bounds::H2_FAULTY_STREAMS_MAX).unwrap();
+    let pieces = (0..=most).map(pair);
+    flood(&mut connection, pieces).await;
+    unheard(&world, "rate_limited", 1).await;
+    world.finish().await;
+}

@@ -1,0 +1,205 @@
+//! Bodies over a client's stream: a request's, read as it is passed on, and an answer's, given as the client takes it.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use access::arrival::BodyLength;
+use bytes::Bytes;
+use h2::{RecvStream, SendStream};
+use http::HeaderMap;
+
+use super::tunnel::poll_room;
+use crate::alarm::Alarm;
+use crate::bounds::CLIENT_STALL_TIME_MAX;
+use crate::forward::{Broken, Relay};
+use crate::h1::wire::{Broken as Unread, Piece};
+use crate::pace::Pace;
+
+/// A request's body. The client may send more as it is read.
+#[derive(Debug)]
+pub(crate) struct Receiving {
+    stream: RecvStream,
+    /// What the head says; the codec holds the stream to it.
+    stated: Option<u64>,
+}
+
+impl Receiving {
+    pub(super) fn new(stream: RecvStream, fields: &HeaderMap) -> Self {
+        let stated = fields.get(http::header::CONTENT_LENGTH);
+        Self { stream, stated: stated.and_then(|bytes| bytes.to_str().ok()?.parse().ok()) }
+    }
+
+    /// A piece of the body, behind what is in `out`.
+    pub(crate) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Poll<Result<Piece, Unread>> {
+        match ready!(self.stream.poll_data(cx)) {
+            Some(Ok(data)) => {
+                out.extend_from_slice(&data);
+                // A stream that is gone needs no room.
+                let _ = self.stream.flow_control().release_capacity(data.len());
+                Poll::Ready(Ok(Piece::Data))
+            }
+            Some(Err(error)) => Poll::Ready(Err(unread(&error))),
+            None => Poll::Ready(match ready!(self.stream.poll_trailers(cx)) {
+                Ok(trailers) => Ok(Piece::End(trailers)),
+                Err(error) => Err(unread(&error)),
+            }),
+        }
+    }
+
+    /// Whether nothing more comes.
+    pub(crate) fn is_end(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    /// How long it is, before anything of it was read.
+    pub(crate) fn length(&self) -> BodyLength {
+        match self.stated {
+            _ if self.is_end() => BodyLength::None,
+            Some(bytes) => BodyLength::Known(bytes),
+            None => BodyLength::Unknown,
+        }
+    }
+}
+
+/// What the codec itself does not let pass is no frame of a body; all else is a client that left.
+fn unread(error: &h2::Error) -> Unread {
+    if error.is_library() && !error.is_io() { Unread::Malformed } else { Unread::Gone }
+}
+
+/// An answer's body on its way to the client.
+pub(super) struct Giving {
+    sending: SendStream<Bytes>,
+    /// What the client has not allowed yet.
+    waiting: Bytes,
+    alarm: Rc<Alarm>,
+    pace: Pace,
+    stalled: Stalled,
+}
+
+/// Whether the client is waited for, so that the alarm is set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stalled {
+    Yes,
+    No,
+}
+
+/// Whether the stream ends with what is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Yes,
+    No,
+}
+
+/// Why an answer did not reach its end.
+pub(super) enum Ungiven {
+    /// It must not be taken for the whole.
+    Broken(Broken),
+    /// The client left, or takes next to nothing.
+    Gone,
+}
+
+impl From<Broken> for Ungiven {
+    fn from(why: Broken) -> Self {
+        Self::Broken(why)
+    }
+}
+
+impl Giving {
+    pub(super) fn new(sending: SendStream<Bytes>, alarm: Rc<Alarm>) -> Self {
+        Self { sending, waiting: Bytes::new(), alarm, pace: Pace::default(), stalled: Stalled::No }
+    }
+
+    /// Gives a body of our own.
+    ///
+    /// # Errors
+    /// The client left, or takes nothing: its stream is to be dropped.
+    pub(super) async fn give(mut self, body: Bytes) -> Result<(), Ungiven> {
+        self.waiting = body;
+        poll_fn(|cx| match self.poll_send(Last::Yes, cx) {
+            Poll::Pending => self.poll_stalled(cx),
+            Poll::Ready(sent) => Poll::Ready(sent),
+        })
+        .await
+    }
+
+    /// Gives an upstream's answer, and resets a stream of which the client must not take what it has for the whole.
+    pub(super) async fn relay(mut self, mut relay: Box<Relay>) {
+        match poll_fn(|cx| self.poll_relay(&mut relay, cx)).await {
+            Ok(()) => relay.finish(),
+            Err(Ungiven::Broken(Broken::Upstream | Broken::Idle)) => {
+                self.sending.send_reset(h2::Reason::INTERNAL_ERROR);
+            }
+            Err(Ungiven::Broken(Broken::Cut | Broken::Client) | Ungiven::Gone) => {
+                self.sending.send_reset(h2::Reason::CANCEL);
+            }
+        }
+    }
+
+    fn poll_relay(&mut self, relay: &mut Relay, cx: &mut Context<'_>) -> Poll<Result<(), Ungiven>> {
+        // Each turn moves bytes or waits.
+        loop {
+            let last = if relay.inbound.is_end() { Last::Yes } else { Last::No };
+            if !self.waiting.is_empty() {
+                let Poll::Ready(sent) = self.poll_send(last, cx) else {
+                    relay.poll_cut(cx)?;
+                    // The client may be writing before it reads.
+                    relay.poll_sending(cx)?;
+                    relay.yield_alarm();
+                    return self.poll_stalled(cx);
+                };
+                sent?;
+                if last == Last::Yes {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            if self.sending.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Ungiven::Gone));
+            }
+            let mut piece = Vec::new();
+            if let Piece::End(trailers) = ready!(relay.poll_piece(cx, &mut piece))? {
+                return Poll::Ready(self.end(trailers));
+            }
+            self.waiting = piece.into();
+            if self.waiting.is_empty() && relay.inbound.is_end() {
+                return Poll::Ready(self.end(None));
+            }
+        }
+    }
+
+    fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), Ungiven> {
+        let ended = match trailers {
+            Some(trailers) => self.sending.send_trailers(trailers),
+            None => self.sending.send_data(Bytes::new(), true),
+        };
+        ended.map_err(|_| Ungiven::Gone)
+    }
+
+    /// Sends what waits as far as the client allows.
+    fn poll_send(&mut self, last: Last, cx: &mut Context<'_>) -> Poll<Result<(), Ungiven>> {
+        while !self.waiting.is_empty() {
+            let room = ready!(poll_room(&mut self.sending, self.waiting.len(), cx));
+            let piece = self.waiting.split_to(room.map_err(|_| Ungiven::Gone)?);
+            self.pace.take(piece.len(), self.alarm.now());
+            self.stalled = Stalled::No;
+            let ends = last == Last::Yes && self.waiting.is_empty();
+            if self.sending.send_data(piece, ends).is_err() || self.pace.is_too_slow() {
+                return Poll::Ready(Err(Ungiven::Gone));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_stalled(&mut self, cx: &Context<'_>) -> Poll<Result<(), Ungiven>> {
+        if self.stalled == Stalled::No {
+            self.stalled = Stalled::Yes;
+            self.pace.wait(self.alarm.now());
+            self.alarm.set(CLIENT_STALL_TIME_MAX);
+        }
+        self.alarm.poll(cx).map(|()| Err(Ungiven::Gone))
+    }
+}

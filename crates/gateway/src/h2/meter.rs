@@ -1,0 +1,245 @@
+//! What passes over an HTTP/2 connection, counted between the socket and the codec.
+//!
+//! Promised: a client that makes more work than it lets be done is found out ([`Flood`]); each stream that the codec
+//! refuses by itself is told once ([`Unheard`]). The codec's own bounds come first: streams at once, resets that wait
+//! to be seen, streams with faults, sizes of header lists, `CONTINUATION` frames, empty and tiny `DATA` frames.
+//! Not here: what becomes of it (see the parent).
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use access::Reason;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::frames::{Frame, Frames, Kind};
+use crate::bounds::{H2_CONTROL_FRAMES_MAX, H2_RESETS_MAX, H2_UNHEARD_STREAMS_MAX};
+use crate::transport::Transport;
+
+/// A stream that the codec refused before anybody heard of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unheard {
+    stream: u32,
+    pub(super) reason: Reason,
+}
+
+/// What a client sends too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flood {
+    /// Frames about the connection, in place of requests.
+    Control,
+    /// Ends of streams that it opened itself.
+    Resets,
+}
+
+/// What has passed.
+#[derive(Debug)]
+pub(super) struct Meter {
+    sent: RefCell<Frames>,
+    received: RefCell<Frames>,
+    counts: RefCell<Counts>,
+    /// Whether a byte came, or one that had to wait went out, since somebody asked.
+    moved: Cell<bool>,
+    waits: Cell<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// The last stream that the client opened.
+    last: u32,
+    /// Streams that were opened and that nobody has heard of yet, ascending.
+    opened: VecDeque<u32>,
+    unheard: Vec<Unheard>,
+    control: u32,
+    resets: u32,
+    /// Pieces of answers that went out: a client acknowledges each.
+    pieces: u32,
+    /// Answers that went out to their end.
+    answered: u32,
+}
+
+impl Meter {
+    pub(super) fn new() -> Self {
+        Self {
+            sent: RefCell::default(),
+            received: RefCell::new(Frames::of_client()),
+            counts: RefCell::default(),
+            moved: Cell::new(false),
+            waits: Cell::new(false),
+        }
+    }
+
+    /// A stream was handed over: whatever becomes of it has a row.
+    pub(super) fn heard(&self, stream: u32) {
+        let mut counts = self.counts.borrow_mut();
+        if counts.opened.front() == Some(&stream) {
+            counts.opened.pop_front();
+        } else {
+            counts.opened.retain(|opened| *opened != stream);
+        }
+        // Its answer may have been refused by the codec before it was handed over.
+        counts.unheard.retain(|unheard| unheard.stream != stream);
+    }
+
+    /// A stream that the codec has refused; each is told once.
+    pub(super) fn next_unheard(&self) -> Option<Unheard> {
+        self.counts.borrow_mut().unheard.pop()
+    }
+
+    /// What the client has sent too much of since [`Self::begin`].
+    pub(super) fn flood(&self) -> Option<Flood> {
+        let counts = self.counts.borrow();
+        if counts.control > H2_CONTROL_FRAMES_MAX.saturating_add(counts.pieces.saturating_mul(4)) {
+            return Some(Flood::Control);
+        }
+        (counts.resets > H2_RESETS_MAX.saturating_add(counts.answered)).then_some(Flood::Resets)
+    }
+
+    /// Counts anew; whether something has moved since the last time.
+    pub(super) fn begin(&self) -> Moved {
+        let mut counts = self.counts.borrow_mut();
+        (counts.control, counts.resets, counts.pieces, counts.answered) = (0, 0, 0, 0);
+        if self.moved.replace(false) { Moved::Yes } else { Moved::No }
+    }
+
+    fn receive(&self, bytes: &[u8]) {
+        self.moved.set(true);
+        let counts = &mut *self.counts.borrow_mut();
+        self.received.borrow_mut().pass(bytes, |frame| counts.receive(frame));
+    }
+
+    fn send(&self, bytes: &[u8]) {
+        let counts = &mut *self.counts.borrow_mut();
+        self.sent.borrow_mut().pass(bytes, |frame| counts.send(frame));
+    }
+
+    /// A full socket that takes something again belongs to a client that reads.
+    fn wrote(&self) {
+        if self.waits.take() {
+            self.moved.set(true);
+        }
+    }
+}
+
+/// Whether a connection is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moved {
+    Yes,
+    No,
+}
+
+impl Counts {
+    fn receive(&mut self, frame: Frame) {
+        match frame.kind {
+            Kind::Headers if frame.stream > self.last => {
+                self.last = frame.stream;
+                if self.opened.len() >= H2_UNHEARD_STREAMS_MAX {
+                    self.opened.pop_front();
+                }
+                self.opened.push_back(frame.stream);
+            }
+            Kind::Reset(_) => self.resets = self.resets.saturating_add(1),
+            Kind::Control => self.control = self.control.saturating_add(1),
+            Kind::Headers | Kind::Data | Kind::Other => {}
+        }
+    }
+
+    fn send(&mut self, frame: Frame) {
+        match frame.kind {
+            Kind::Data => self.pieces = self.pieces.saturating_add(1),
+            // The codec has an answer of its own to one thing only.
+            Kind::Headers => self.refuse(frame.stream, Reason::HeadersTooLarge),
+            Kind::Reset(code) if h2::Reason::from(code) == h2::Reason::REFUSED_STREAM => {
+                self.refuse(frame.stream, Reason::Overloaded);
+            }
+            Kind::Reset(_) => self.refuse(frame.stream, Reason::RequestMalformed),
+            Kind::Control | Kind::Other => {}
+        }
+        if frame.ends_stream() {
+            self.answered = self.answered.saturating_add(1);
+        }
+    }
+
+    fn refuse(&mut self, stream: u32, reason: Reason) {
+        if let Ok(at) = self.opened.binary_search(&stream) {
+            self.opened.remove(at);
+            self.unheard.push(Unheard { stream, reason });
+        }
+    }
+}
+
+/// A connection whose frames are counted. It is not read from any more once it is found to be flooded.
+#[derive(Debug)]
+pub(super) struct Metered {
+    inner: Transport,
+    meter: Rc<Meter>,
+}
+
+impl Metered {
+    pub(super) const fn new(inner: Transport, meter: Rc<Meter>) -> Self {
+        Self { inner, meter }
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Whoever drives the connection looks at the meter when this waits.
+        if self.meter.flood().is_some() {
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
+        self.meter.receive(buffer.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Poll::Ready(written) = Pin::new(&mut self.inner).poll_write(cx, bytes)? else {
+            self.meter.waits.set(true);
+            return Poll::Pending;
+        };
+        self.meter.wrote();
+        self.meter.send(bytes.get(..written).unwrap_or_default());
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Poll::Ready(written) = Pin::new(&mut self.inner).poll_write_vectored(cx, pieces)? else {
+            self.meter.waits.set(true);
+            return Poll::Pending;
+        };
+        self.meter.wrote();
+        let mut left = written;
+        for piece in pieces {
+            let sent = piece.get(..left.min(piece.len())).unwrap_or_default();
+            self.meter.send(sent);
+            left = left.saturating_sub(sent.len());
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

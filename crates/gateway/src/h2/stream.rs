@@ -1,0 +1,178 @@
+//! One stream: a request, judged like one of HTTP/1.1, and its answer.
+//!
+//! An extended `CONNECT` for a WebSocket (RFC 8441) is judged as the `GET` of its path that it is over HTTP/1.1.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use access::RequestId;
+use access::arrival::BodyLength;
+use bytes::Bytes;
+use h2::ext::Protocol;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+
+use super::OpenStream;
+use super::body::{Giving, Receiving};
+use super::tunnel::Tunnel;
+use crate::alarm::Alarm;
+use crate::arrival::{Fields, Head};
+use crate::body::Inbound;
+use crate::core::Core;
+use crate::fields::{FieldList, Sink as _};
+use crate::forward::{Brought, Relay, Switched};
+use crate::h1::head::Asked;
+use crate::peer::Peer;
+use crate::respond::{Own, Reply};
+use crate::trace::trace_id;
+use crate::websocket::Opening;
+
+/// Answers one request.
+pub(super) async fn serve(
+    core: Rc<Core>,
+    peer: Rc<Peer>,
+    open: OpenStream,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let (id, at) = core.fresh_id();
+    let (parts, receiving) = request.into_parts();
+    let fields = FieldList::from(&parts.headers);
+    let opening = opening(&parts);
+    let (inbound, receiving) = match opening {
+        Opening::Upgrade => (Inbound::Http2(Receiving::new(receiving, &parts.headers)), None),
+        Opening::Connect => (Inbound::None, Some(receiving)),
+    };
+    let head = head(&parts, &fields, inbound.length(), id, at, &peer);
+    let alarm = core.alarms.alarm();
+    let brought = Brought { fields: &fields, inbound, alarm: alarm.clone() };
+    let mut answering = Answering { respond, alarm, asked: head.asked() };
+    let reply = {
+        let mut reply = pin!(core.answer(&head, brought));
+        poll_fn(|cx| match reply.as_mut().poll(cx) {
+            Poll::Ready(reply) => Poll::Ready(Some(reply)),
+            Poll::Pending => answering.respond.poll_reset(cx).map(|_| None),
+        })
+        .await
+    };
+    if let Some(reply) = reply {
+        answering.give(reply, receiving).await;
+    }
+    drop(open);
+}
+
+fn opening(parts: &Parts) -> Opening {
+    let protocol = parts.extensions.get::<Protocol>();
+    let websocket = protocol.is_some_and(|protocol| protocol.as_str() == "websocket");
+    if websocket && parts.method == Method::CONNECT { Opening::Connect } else { Opening::Upgrade }
+}
+
+fn head<'p>(
+    parts: &'p Parts,
+    fields: &'p FieldList,
+    body: BodyLength,
+    id: RequestId,
+    at: access::Timestamp,
+    peer: &'p Peer,
+) -> Head<'p> {
+    let (fields, opening) = (Fields::read(fields, fault(parts, fields)), opening(parts));
+    Head {
+        id,
+        at,
+        peer,
+        trace: trace_id(fields.traceparent.text(), id),
+        version: parts.version,
+        method: if opening == Opening::Connect { "GET" } else { parts.method.as_str() },
+        opening,
+        authority: parts.uri.authority().map(http::uri::Authority::as_str),
+        path: parts.uri.path(),
+        query: parts.uri.query(),
+        body,
+        fields,
+    }
+}
+
+/// Why a head has more than one reading, beyond what the codec refuses (RFC 9113, sections 8.2.1 and 8.3.1).
+fn fault(parts: &Parts, fields: &FieldList) -> Option<&'static str> {
+    let scheme = parts.uri.scheme_str();
+    if scheme.is_some_and(|scheme| scheme != "http" && scheme != "https") {
+        return Some("the request is for something other than `http` or `https`");
+    }
+    let padded = |value: &[u8]| value.trim_ascii().len() != value.len();
+    fields.iter().any(|(_, value)| padded(value)).then_some("a header's value begins or ends with a space")
+}
+
+/// Whether an answer has a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bodied {
+    Yes,
+    No,
+}
+
+struct Answering {
+    respond: SendResponse<Bytes>,
+    alarm: Rc<Alarm>,
+    asked: Asked,
+}
+
+impl Answering {
+    async fn give(mut self, reply: Reply, receiving: Option<RecvStream>) {
+        match (reply, receiving) {
+            (Reply::Own(own), _) => self.own(own).await,
+            (Reply::Relay(relay), _) => self.relay(relay).await,
+            (Reply::Switch(switched), Some(receiving)) => self.switch(*switched, receiving).await,
+            // The client left, or asked for no switch.
+            (Reply::Gone | Reply::Switch(_), _) => self.respond.send_reset(Reason::CANCEL),
+        }
+    }
+
+    async fn own(mut self, own: Own) {
+        let Own { status, mut fields, body, .. } = own;
+        fields.add(b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
+        let bodied = if self.asked == Asked::Head || body.is_empty() { Bodied::No } else { Bodied::Yes };
+        if let Some(giving) = self.begin(status, &fields, bodied) {
+            // What is left of it is reset when it is dropped.
+            let _ = giving.give(body.into()).await;
+        }
+    }
+
+    async fn relay(mut self, mut relay: Box<Relay>) {
+        let (status, mut fields) = (relay.status, std::mem::take(&mut relay.fields));
+        if let BodyLength::Known(bytes) = relay.inbound.length() {
+            fields.add(b"content-length", itoa::Buffer::new().format(bytes).as_bytes());
+        }
+        let bodied = if relay.inbound.is_end() { Bodied::No } else { Bodied::Yes };
+        if bodied == Bodied::No {
+            relay.finish();
+        }
+        if let Some(giving) = self.begin(status, &fields, bodied) {
+            giving.relay(relay).await;
+        }
+    }
+
+    /// Sends the head of an answer; `None` if that is all of it, or the client is gone.
+    fn begin(&mut self, status: StatusCode, fields: &FieldList, bodied: Bodied) -> Option<Giving> {
+        let sending = self.respond.send_response(response(status, fields), bodied == Bodied::No).ok()?;
+        (bodied == Bodied::Yes).then(|| Giving::new(sending, self.alarm.clone()))
+    }
+
+    async fn switch(mut self, switched: Switched, receiving: RecvStream) {
+        let mut fields = switched.fields.clone();
+        // Neither is used over HTTP/2 (RFC 8441, section 5): the upstream proved itself to us.
+        fields.retain(|name, _| name != b"sec-websocket-accept" && name != b"sec-websocket-key");
+        if let Ok(sending) = self.respond.send_response(response(StatusCode::OK, &fields), false) {
+            switched.pass(&Tunnel::new(receiving, sending)).await;
+        }
+    }
+}
+
+fn response(status: StatusCode, fields: &FieldList) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = fields.to_map();
+    response
+}

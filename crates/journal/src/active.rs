@@ -81,6 +81,12 @@ impl Active {
         self.file.sync()
     }
 
+    /// What is to be said of it once it is not written any more.
+    pub(crate) fn as_broken(&self) -> Broken {
+        let path = self.name.path.clone();
+        Broken { path, first_leaf: self.name.first_leaf, good_bytes: self.offset }
+    }
+
     /// Gives back the room that was not used, and makes the rest durable.
     pub(crate) fn finish(self) -> io::Result<()> {
         cut(&*self.file, self.offset)

@@ -4,6 +4,8 @@
 //! *mark*, 8 bytes that are no leaf: `[0xFFFF_FFFF][CRC-32 of the mark's own offset, u64 LE]`. After a power
 //! cut the marks tell a commit that was never acknowledged from damage to one that was (see `scan`).
 
+use std::collections::HashSet;
+
 use access::Revision;
 
 use crate::leaf::LeafHash;
@@ -82,6 +84,25 @@ impl Span {
     }
 }
 
+/// The payloads of frames that stand one behind the other; `None` where they do not.
+pub(crate) fn payloads(bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let left = rest.take().filter(|left| !left.is_empty())?;
+        let Some((payload, behind)) = split(left) else { return Some(None) };
+        rest = Some(behind);
+        Some(Some(payload))
+    })
+}
+
+/// The first frame's payload, and what is behind it.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (head, behind) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+    let Head::Frame { length, crc } = Head::parse(*head, RECORD_BYTES_MAX) else { return None };
+    let (payload, behind) = behind.split_at_checked(length)?;
+    (crc32fast::hash(payload) == crc).then_some((payload, behind))
+}
+
 /// Frames of one class, encoded and waiting to be written, with what the writer must know about them.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
@@ -141,6 +162,19 @@ impl Frames {
         self.revision = self.revision.max(later.revision);
         self.times.join(later.times);
         later.clear();
+    }
+
+    /// Only the outcomes of these intents, and nothing but outcomes.
+    pub(crate) fn retain_closing(&mut self, open: &HashSet<u64>) {
+        let mut kept = Self::default();
+        for payload in payloads(&self.bytes).flatten() {
+            if let Ok(record @ Record::Outcome(outcome)) = Record::decode(payload)
+                && open.contains(&outcome.leaf)
+            {
+                kept.push(record);
+            }
+        }
+        *self = kept;
     }
 
     pub(crate) fn clear(&mut self) {

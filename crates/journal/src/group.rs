@@ -1,7 +1,7 @@
 //! A group: what the writer commits with one write, from all lanes that are waiting.
 
 use crate::frame::{Frames, MARK_BYTES, mark};
-use crate::parcel::{Command, Ship, Shipped, Stated};
+use crate::parcel::{Command, End, Ship, Shipped, Stated};
 
 /// How many commands one commit takes together.
 pub(crate) const COMMANDS_PER_COMMIT_MAX: usize = 256;
@@ -26,12 +26,13 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Takes a command in; gives it back if it is to stop.
-    pub(crate) fn join(&mut self, command: Command) -> Option<std::sync::mpsc::SyncSender<()>> {
+    /// Takes a command in; gives back what it says if the writer is to end.
+    pub(crate) fn join(&mut self, command: Command) -> Option<End> {
         match command {
             Command::Ship(ship) => self.ships.push(*ship),
             Command::State(stated) => self.statements.push(stated),
-            Command::Stop(done) => return Some(done),
+            Command::Stop(done) => return Some(End::Stop(done)),
+            Command::HandOver(transfer) => return Some(End::HandOver(transfer)),
         }
         None
     }

@@ -1,9 +1,11 @@
 //! The journal's handle: opening it, its lanes, statements, health, the end.
 
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -15,18 +17,20 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::oneshot;
 
 use crate::disk::{Disk, RealDisk};
+use crate::estate::Estate;
 use crate::flow::Bounds;
 use crate::frame::Frames;
 use crate::health::{Gauges, Health, Writable};
 use crate::lane::{Lane, Uplink};
 use crate::leaf::Receipt;
 use crate::open::Unavailable;
-use crate::parcel::{COMMANDS_MAX, Command, Stated};
+use crate::parcel::{COMMANDS_MAX, Command, Stated, Transfer};
 use crate::read::ReadError;
 use crate::record::Statement;
 use crate::recover::{self, Found};
 use crate::writer::{Settings, Writer};
 
+pub use crate::parcel::NotHandedOver;
 pub use crate::segment::Durability;
 
 /// How long [`Journal::shutdown`] waits for the disk.
@@ -138,13 +142,35 @@ impl Journal {
     /// # Errors
     /// See [`OpenError`]: among others, damage to acknowledged records of the last segment.
     pub fn open(options: Options, clock: Arc<dyn Clock>) -> Result<(Self, Recovered), OpenError> {
+        Self::start(options, clock, None)
+    }
+
+    /// Opens the log that another process of the same node has handed over with [`Journal::hand_over`]: what it has
+    /// open is left to it, and what it records from now on comes over the link.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn take_over(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        link: UnixStream,
+    ) -> Result<(Self, Recovered), OpenError> {
+        Self::start(options, clock, Some(link))
+    }
+
+    fn start(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        link: Option<UnixStream>,
+    ) -> Result<(Self, Recovered), OpenError> {
         let lock = lock(&options.directory)?;
         let found = recover::find(&options.directory)?;
         check_node(&found, &options.node)?;
+        let inherited = if link.is_some() { found.log.open.clone() } else { HashSet::new() };
         let recovered = Recovered {
             leaves: found.log.next_leaf,
             revision: found.log.revision,
-            unknown: found.log.open.len() as u64,
+            unknown: found.log.open.len().saturating_sub(inherited.len()) as u64,
             torn_bytes: found.torn_bytes,
         };
         let bounds = Bounds {
@@ -154,7 +180,7 @@ impl Journal {
         let (commands, inbox) = sync_channel(COMMANDS_MAX);
         let gauges = Arc::new(Gauges::new());
         let uplink = Uplink {
-            commands,
+            commands: commands.clone(),
             gauges: Arc::clone(&gauges),
             clock: Arc::clone(&clock),
             commit_wait_max: options.commit_wait_max,
@@ -165,13 +191,19 @@ impl Journal {
             node: options.node.clone(),
             directory: options.directory.as_path().into(),
         };
-        let mut writer = Writer::new(settings(options), clock, gauges, found, hello(recovered), lock);
+        let hello = hello(recovered);
+        let mut writer = Writer::new(settings(options), clock, gauges, found, hello, &inherited, lock);
         writer.retry();
         if let Some(fault) = journal.health().last_error {
             tracing::error!(%fault, "the journal cannot be written: requests are refused");
         }
         let thread = std::thread::Builder::new().name("journal".to_owned());
         thread.spawn(move || writer.run(&inbox)).map_err(OpenError::Thread)?;
+        if let Some(link) = link {
+            let estate = Estate::new(commands, inherited);
+            let thread = std::thread::Builder::new().name("journal-estate".to_owned());
+            thread.spawn(move || estate.keep(link)).map_err(OpenError::Thread)?;
+        }
         Ok((journal, recovered))
     }
 
@@ -244,6 +276,19 @@ impl Journal {
         &self.directory
     }
 
+    /// Lets another process of this node write the log: it may open it once this returns. What is recorded here from
+    /// then on goes over the link, and is durable as before when it is answered. When the other end of the link is
+    /// gone, this process takes the log back. Blocks for at most [`SHUTDOWN_WAIT_MAX`].
+    ///
+    /// # Errors
+    /// [`NotHandedOver`]: the log is written here as before.
+    pub fn hand_over(&self, link: UnixStream) -> Result<(), NotHandedOver> {
+        let (done, finished) = sync_channel(1);
+        let told = self.uplink.commands.try_send(Command::HandOver(Transfer { link, done }));
+        told.map_err(|_| NotHandedOver::Silent)?;
+        finished.recv_timeout(SHUTDOWN_WAIT_MAX).unwrap_or(Err(NotHandedOver::Silent))
+    }
+
     /// Writes what the writer has, says so in a last note, cuts the last segment to its length, and ends the
     /// writer; afterwards nothing is written. Flush the lanes first. Blocks for at most [`SHUTDOWN_WAIT_MAX`].
     ///
@@ -263,7 +308,7 @@ impl Journal {
     }
 }
 
-fn lock(directory: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(directory: &Path) -> Result<File, OpenError> {
     let failed = |fault| OpenError::Directory { directory: directory.to_owned(), fault };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     let opened = File::open(directory).map_err(failed)?;

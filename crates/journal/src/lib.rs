@@ -31,6 +31,7 @@ pub mod writer;
 
 mod active;
 mod codec;
+mod estate;
 mod flow;
 mod frame;
 mod group;
@@ -38,12 +39,13 @@ mod head;
 mod log;
 mod parcel;
 mod recover;
+mod relay;
 mod scan;
 mod slots;
 
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use health::{Health, Writable};
-pub use journal::{Durability, Journal, OpenError, Options, Recovered};
+pub use journal::{Durability, Journal, NotHandedOver, OpenError, Options, Recovered};
 pub use lane::Lane;
 pub use leaf::{LeafHash, Receipt};
 pub use open::{Closing, Ending, OpenEntry, Opening, Refusing, Unavailable};

@@ -16,6 +16,9 @@
 //! When no next segment can be made, the last one's reserve remains: 448 bytes for the
 //! outcome of each open entry, and [`CONTROL_RESERVE_BYTES`] that only refusals and statements may use.
 
+mod handover;
+
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -34,9 +37,11 @@ use crate::health::{Gauges, Writable};
 use crate::leaf::{LeafHash, Receipt};
 use crate::log::Log;
 use crate::open::Unavailable;
-use crate::parcel::{Command, Stated};
+use crate::parcel::{Command, End, Stated};
 use crate::record::{Note, Outcome, Record};
 use crate::segment::{Durability, unfinished};
+
+use handover::Pen;
 
 /// Room that intents leave to refusals and statements, in bytes; an eighth of a segment if that is less.
 pub const CONTROL_RESERVE_BYTES: u64 = 1024 * 1024;
@@ -92,22 +97,24 @@ pub(crate) struct Writer {
     retry_at: Timestamp,
     look_at: Timestamp,
     buffer: Vec<u8>,
-    /// Keeps other processes out for as long as this thread lives.
-    _lock: File,
+    /// Keeps other processes out for as long as this one writes.
+    lock: Option<File>,
 }
 
 impl Writer {
-    /// A writer that continues this log; `hello` is the detail of its first note.
+    /// A writer that continues this log; `hello` is the detail of its first note, and `inherited` are open intents
+    /// that another process will close.
     pub(crate) fn new(
         settings: Settings,
         clock: Arc<dyn Clock>,
         gauges: Arc<Gauges>,
         found: crate::recover::Found,
         hello: String,
+        inherited: &HashSet<u64>,
         lock: File,
     ) -> Self {
         let now = clock.now();
-        let mut open: Vec<u64> = found.log.open.iter().copied().collect();
+        let mut open: Vec<u64> = found.log.open.difference(inherited).copied().collect();
         open.sort_unstable();
         let mut held = Held::default();
         for leaf in open {
@@ -127,7 +134,7 @@ impl Writer {
             retry_at: now,
             look_at: now,
             buffer: Vec::new(),
-            _lock: lock,
+            lock: Some(lock),
         }
     }
 
@@ -135,7 +142,7 @@ impl Writer {
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
         let mut group = Group::default();
         let done = loop {
-            let stop = match self.next(commands) {
+            let end = match self.next(commands) {
                 Ok(command) => gather(&mut group, command, commands),
                 Err(RecvTimeoutError::Timeout) => {
                     self.retry();
@@ -146,8 +153,13 @@ impl Writer {
             if !group.is_empty() {
                 self.commit(&mut group);
             }
-            if stop.is_some() {
-                break stop;
+            match end {
+                None => {}
+                Some(End::Stop(done)) => break Some(done),
+                Some(End::HandOver(transfer)) => match self.lend(transfer, commands) {
+                    Pen::Here => {}
+                    Pen::Down => return,
+                },
             }
             if self.trouble_since.is_some() && self.clock.now() >= self.retry_at {
                 self.retry();
@@ -332,11 +344,10 @@ impl Writer {
     /// The last commit does not count, and nothing more goes into its segment.
     fn fail(&mut self, fault: &io::Error) {
         if let State::Up(active) = &self.state {
-            let path = active.name.path.clone();
-            tracing::error!(%fault, segment = %path.display(), "the journal cannot be written: requests are refused");
+            let broken = active.as_broken();
+            tracing::error!(%fault, segment = %broken.path.display(), "the journal cannot be written: requests are refused");
             self.finished_bytes += active.offset();
-            let (first_leaf, good_bytes) = (active.name.first_leaf, active.offset());
-            self.state = State::Down(Some(Broken { path, first_leaf, good_bytes }));
+            self.state = State::Down(Some(broken));
         }
         self.trouble(Writable::No, fault);
     }
@@ -432,21 +443,21 @@ impl Writer {
             tracing::error!(%fault, "the last journal segment was not finished");
         }
         self.gauges.end();
-        drop(self._lock);
+        drop(self.lock);
         // Nobody may be waiting.
         let _ = done.map(|done| done.try_send(()));
     }
 }
 
-/// Takes whatever else is waiting into the same commit. Returns whom to tell when all is written, if told to stop.
-fn gather(group: &mut Group, first: Command, commands: &Receiver<Command>) -> Option<SyncSender<()>> {
+/// Takes whatever else is waiting into the same commit. Returns what is to be done when all is written, if told to end.
+fn gather(group: &mut Group, first: Command, commands: &Receiver<Command>) -> Option<End> {
     let mut next = Some(first);
     for _ in 0..COMMANDS_PER_COMMIT_MAX {
-        let Some(stop) = next.take().map(|command| group.join(command)) else {
+        let Some(end) = next.take().map(|command| group.join(command)) else {
             break;
         };
-        if stop.is_some() {
-            return stop;
+        if end.is_some() {
+            return end;
         }
         next = commands.try_recv().ok();
     }

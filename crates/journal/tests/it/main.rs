@@ -5,6 +5,8 @@ mod crash;
 #[cfg(test)]
 mod failure;
 #[cfg(test)]
+mod handover;
+#[cfg(test)]
 mod loss;
 #[cfg(test)]
 mod recording;

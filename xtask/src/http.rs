@@ -5,6 +5,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// The most that a head may hold, all lines together.
@@ -39,9 +41,17 @@ pub(crate) struct Answer {
     pub(crate) body: Option<Vec<u8>>,
 }
 
-/// A connection to loopback, for one request after another.
-pub(crate) struct Connection {
-    stream: BufReader<TcpStream>,
+/// A connection to loopback, or to a socket, for one request after another.
+pub(crate) struct Connection<S = TcpStream> {
+    stream: BufReader<S>,
+}
+
+impl Connection<UnixStream> {
+    fn local(path: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
 }
 
 impl Connection {
@@ -51,7 +61,9 @@ impl Connection {
         stream.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
+}
 
+impl<S: Read + Write> Connection<S> {
     /// Sends a request without a body and reads its answer. Fails when no whole head comes back.
     pub(crate) fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)]) -> io::Result<Answer> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
@@ -71,6 +83,11 @@ impl Connection {
 /// One request on a connection of its own.
 pub(crate) fn get(port: u16, path: &str, fields: &[(&str, &str)]) -> io::Result<Answer> {
     Connection::open(port)?.ask("GET", path, fields)
+}
+
+/// One request to a socket of this machine.
+pub(crate) fn get_local(socket: &Path, path: &str) -> io::Result<Answer> {
+    Connection::local(socket)?.ask("GET", path, &[])
 }
 
 /// The next head, or nothing when the connection ended before its first byte.

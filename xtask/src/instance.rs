@@ -75,7 +75,6 @@ pub(crate) struct Instance {
     folder: PathBuf,
     core: Option<usize>,
     pub(crate) proxy: u16,
-    console: u16,
     running: Option<Running>,
 }
 
@@ -88,7 +87,12 @@ impl Instance {
         let text = configuration(plan, &folder, [proxy, console]);
         scratch.write(&format!("{name}/daypass.yaml"), &text)?;
         scratch.write(&format!("{name}/bench.openapi.yaml"), CONTRACT)?;
-        Ok(Self { binary: plan.binary.to_path_buf(), folder, core: plan.core, proxy, console, running: None })
+        Ok(Self { binary: plan.binary.to_path_buf(), folder, core: plan.core, proxy, running: None })
+    }
+
+    /// One whose configuration, `daypass.yaml`, lies in `folder` already, with `data: data`.
+    pub(crate) fn in_folder(binary: &Path, folder: PathBuf, proxy: u16) -> Self {
+        Self { binary: binary.to_path_buf(), folder, core: None, proxy, running: None }
     }
 
     /// Starts the process and waits until it is ready: the time that took.
@@ -96,7 +100,8 @@ impl Instance {
         let watch = Watch::start();
         let mut running = Running::start("daypass serve", &mut self.serve()?)?;
         while watch.elapsed() < READY_WAIT_MAX {
-            if http::get(self.console, "/readyz", &[]).is_ok_and(|answer| answer.status == 200) {
+            let asked = http::get_local(&self.folder.join("data/admin.sock"), "/readyz");
+            if asked.is_ok_and(|answer| answer.status == 200) {
                 self.running = Some(running);
                 return Ok(watch.elapsed());
             }
@@ -154,8 +159,18 @@ impl Instance {
         self.running.take().context("not running")?.stop()
     }
 
-    fn log(&self) -> String {
-        let text = fs::read_to_string(self.folder.join("serve.log")).unwrap_or_default();
+    /// Has the process that the running one started in its place, once that has ended.
+    pub(crate) fn succeed(&mut self, heir: u32) -> Result<()> {
+        self.running.as_mut().context("not running")?.succeed(heir)
+    }
+
+    pub(crate) fn whole_log(&self) -> String {
+        fs::read_to_string(self.folder.join("serve.log")).unwrap_or_default()
+    }
+
+    /// The end of its log.
+    pub(crate) fn log(&self) -> String {
+        let text = self.whole_log();
         let lines: Vec<&str> = text.lines().collect();
         let last = lines.get(lines.len().saturating_sub(LOG_LINES_MAX)..).unwrap_or_default();
         last.join("\n")

@@ -1,12 +1,14 @@
 //! `cargo xtask`: everything the project does to itself, with nothing to install first.
 //!
 //! Each command is one module: what a change must pass (`test`, `tidy`), the product on show
-//! (`demo`), what a request costs (`bench`), and what a crash may lose (`crash`).
+//! (`demo`), what a request costs (`bench`), what a crash may lose (`crash`), and what a reload, a stop or a
+//! new version costs (`churn`).
 //! Not here: anything the product itself needs at run time.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to its terminal")]
 
 mod args;
 mod bench;
+mod churn;
 mod clock;
 mod crash;
 mod demo;
@@ -35,12 +37,14 @@ Commands:
   demo    builds the product and runs `daypass demo`; options are passed on
   bench   CPU per request and latency against plain nginx, release build
   crash   kill -9 under load; checks that the journal lost nothing
+  churn   reloads, drains and upgrades under load; counts what failed by them
 
 Examples:
   cargo xtask test
   cargo xtask demo --tour
   cargo xtask bench --quick
   cargo xtask crash --rounds 20 --mode fsync
+  cargo xtask churn --reloads 100
 
 `cargo xtask COMMAND --help` shows a command's own options.";
 
@@ -63,6 +67,7 @@ fn dispatch(name: &str, args: Args) -> anyhow::Result<ExitCode> {
         "demo" => demo::run(args),
         "bench" => bench::run(args),
         "crash" => crash::run(args),
+        "churn" => churn::run(args),
         other => Err(args::usage(format!("no command `{other}`\n\n{HELP}"))),
     }
 }

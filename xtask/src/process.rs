@@ -11,7 +11,7 @@ use crate::clock;
 use crate::tally::Tally;
 
 /// How long a process may take to end after SIGTERM before it is killed.
-const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
+const STOP_WAIT_MAX: Duration = Duration::from_secs(40);
 
 /// Runs to the end and returns its standard output. Fails, with its error output, when it does.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
@@ -78,56 +78,99 @@ fn copy(from: impl Read, mut to: impl Write) -> Tally {
 
 /// A process that ends with its owner: SIGTERM first, then SIGKILL.
 pub(crate) struct Running {
-    child: Child,
+    own: Own,
     name: &'static str,
+}
+
+/// Whose child it is.
+enum Own {
+    Child(Child),
+    /// Of another process, which has left it to itself.
+    Heir(u32),
 }
 
 impl Running {
     pub(crate) fn start(name: &'static str, command: &mut Command) -> Result<Self> {
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { child, name })
+        Ok(Self { own: Own::Child(child), name })
+    }
+
+    /// Waits until this process has ended well, and has `heir`, which it started, in its place.
+    pub(crate) fn succeed(&mut self, heir: u32) -> Result<()> {
+        let ended = self.wait();
+        self.own = Own::Heir(heir);
+        ended
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        match &self.own {
+            Own::Child(child) => child.id(),
+            Own::Heir(pid) => *pid,
+        }
     }
 
     /// Fails when the process has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
-        let ended = self.child.try_wait().with_context(|| format!("lost {}", self.name))?;
-        match ended {
+        match self.ended()? {
             None => Ok(()),
-            Some(status) => bail!("{} ended by itself with {status}", self.name),
+            Some(how) => bail!("{} ended by itself with {how}", self.name),
+        }
+    }
+
+    /// How it ended, if it did: well, as far as can be told.
+    fn ended(&mut self) -> Result<Option<String>> {
+        let name = self.name;
+        match &mut self.own {
+            Own::Child(child) => {
+                let status = child.try_wait().with_context(|| format!("lost {name}"))?;
+                Ok(status.map(|status| if status.success() { String::new() } else { status.to_string() }))
+            }
+            Own::Heir(pid) => Ok(is_gone(*pid).then(String::new)),
         }
     }
 
     /// SIGKILL, and waits until the process is gone.
     pub(crate) fn kill(&mut self) -> Result<()> {
-        self.child.kill().with_context(|| format!("cannot kill {}", self.name))?;
-        self.child.wait().with_context(|| format!("lost {}", self.name))?;
+        self.signal("-KILL")?;
+        let gone = clock::wait_for(STOP_WAIT_MAX, || !matches!(self.ended(), Ok(None)));
+        ensure!(gone.is_some(), "cannot kill {}", self.name);
         Ok(())
     }
 
-    /// SIGTERM, and waits; fails when the process does not end cleanly within 10 s.
+    /// SIGTERM, and waits; fails when the process does not end cleanly and in time.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        ensure!(sent.is_ok_and(|status| status.success()), "cannot stop {}", self.name);
-        let mut status = None;
+        self.signal("-TERM")?;
+        self.wait()
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status();
+        ensure!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to {}", self.name);
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let mut how = None;
         let ended = clock::wait_for(STOP_WAIT_MAX, || {
-            status = self.child.try_wait().ok().flatten();
-            status.is_some()
+            how = self.ended().ok().flatten();
+            how.is_some()
         });
-        ensure!(ended.is_some(), "{} did not end within {STOP_WAIT_MAX:?} of SIGTERM", self.name);
-        let clean = status.is_some_and(|status| status.success());
-        ensure!(clean, "{} ended with {status:?} on SIGTERM", self.name);
+        ensure!(ended.is_some(), "{} did not end within {STOP_WAIT_MAX:?}", self.name);
+        let how = how.unwrap_or_default();
+        ensure!(how.is_empty(), "{} ended with {how}", self.name);
         Ok(())
     }
 }
 
+/// Whether there is no such process, or nobody but its parent knows of it any more.
+fn is_gone(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    status.map_or(true, |status| status.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) && self.stop().is_err() {
+        if matches!(self.ended(), Ok(None)) && self.stop().is_err() {
             // Last resort; a process that is already gone is what was wanted.
             drop(self.kill());
         }

@@ -12,13 +12,13 @@ use crate::clock::Watch;
 use crate::process::{present, tee};
 use crate::tally::Tally;
 use crate::workspace::cargo;
-use crate::{tidy, tools};
+use crate::{churn, tidy, tools};
 
 const HELP: &str = "\
 cargo xtask test
 
-Runs format, clippy, tidy, cargo-deny, unit, property, end-to-end and doc tests, and closes with
-one line `N passed, N failed`. Exit code 1 when anything failed.
+Runs format, clippy, tidy, cargo-deny, unit, property, end-to-end and doc tests, and a short churn;
+closes with one line `N passed, N failed`. Exit code 1 when anything failed.
 
 Examples:
   cargo xtask test
@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     Step { name: "deny", run: deny },
     Step { name: "tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
+    Step { name: "churn", run: || Ok(gate(churn::short()?)) },
 ];
 
 pub(crate) fn run(mut args: Args) -> Result<ExitCode> {

@@ -32,6 +32,8 @@ pub(crate) fn cargo() -> Command {
 /// A build profile of the root `Cargo.toml`.
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
+    /// What the tests run.
+    Dev,
     /// Fat LTO: what is measured.
     Release,
     /// Optimized without the long link: demo and crash drivers.
@@ -41,6 +43,7 @@ pub(crate) enum Profile {
 impl Profile {
     fn name(self) -> &'static str {
         match self {
+            Self::Dev => "dev",
             Self::Release => "release",
             Self::Quick => "quick",
         }
@@ -56,5 +59,6 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
         .status()
         .context("cannot start cargo")?;
     ensure!(status.success(), "daypass does not build");
-    Ok(target().join(name).join("daypass"))
+    let folder = if name == "dev" { "debug" } else { name };
+    Ok(target().join(folder).join("daypass"))
 }

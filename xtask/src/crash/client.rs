@@ -88,7 +88,7 @@ fn answered(answer: &Answer) -> Result<Answered> {
 }
 
 /// Node and leaf of `NODE/LEAF/HASH`.
-fn receipt(text: &str) -> Option<(String, u64)> {
+pub(crate) fn receipt(text: &str) -> Option<(String, u64)> {
     let (rest, _hash) = text.rsplit_once('/')?;
     let (node, leaf) = rest.rsplit_once('/')?;
     Some((node.to_owned(), leaf.parse().ok()?))

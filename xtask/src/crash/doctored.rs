@@ -143,6 +143,7 @@ fn row(n: u64, leaf: u64, outcome: &str) -> Row {
         id: id(n),
         node: "n1".to_owned(),
         leaf,
+        revision: 1,
         decision: "allow".to_owned(),
         status: (outcome == "completed").then_some(200),
         outcome: Some(outcome.to_owned()),

@@ -4,11 +4,11 @@
 //! journal is held against what the clients and the upstream saw. The rules are in `check`; that
 //! they can fail is shown by `--self-test` and by the unit tests.
 
-mod check;
-mod client;
+pub(crate) mod check;
+pub(crate) mod client;
 mod doctored;
 mod round;
-mod rows;
+pub(crate) mod rows;
 mod upstream;
 
 use std::path::PathBuf;

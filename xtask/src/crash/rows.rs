@@ -10,6 +10,8 @@ pub(crate) struct Row {
     pub(crate) id: String,
     pub(crate) node: String,
     pub(crate) leaf: u64,
+    /// Of the ledger, as the request was decided.
+    pub(crate) revision: u64,
     pub(crate) decision: String,
     pub(crate) status: Option<u16>,
     pub(crate) outcome: Option<String>,
@@ -23,6 +25,7 @@ impl Row {
             id: fields.required("id")?,
             node: fields.required("node")?,
             leaf: fields.required("leaf")?.parse().context("`leaf` is no number")?,
+            revision: fields.required("revision")?.parse().context("`revision` is no number")?,
             decision: fields.required("decision")?,
             status: fields
                 .optional("status")?
@@ -60,10 +63,10 @@ mod tests {
 
     #[test]
     fn rows_are_read_whatever_else_they_hold() {
-        let open = r#"{"id":"a","node":"n1","leaf":7,"time":"2026-01-01T00:00:00Z","decision":"allow","status":null,"outcome":null}"#;
+        let open = r#"{"id":"a","node":"n1","leaf":7,"revision":1,"time":"2026-01-01T00:00:00Z","decision":"allow","status":null,"outcome":null}"#;
         let row = Row::parse(open).unwrap();
         assert_eq!((row.leaf, row.status, row.outcome), (7, None, None));
-        let refused = r#"{"id":"b","node":"n1","leaf":8,"decision":"refuse","status":403,"outcome":"refused","more":[1]}"#;
+        let refused = r#"{"id":"b","node":"n1","leaf":8,"revision":1,"decision":"refuse","status":403,"outcome":"refused","more":[1]}"#;
         let row = Row::parse(refused).unwrap();
         assert_eq!((row.leaf, row.status, row.outcome.as_deref()), (8, Some(403), Some("refused")));
     }

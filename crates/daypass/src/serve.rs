@@ -289,7 +289,7 @@ fn plan(forward: config::Forward) -> anyhow::Result<Plan> {
     Ok(Plan {
         upstreams: forward.upstreams,
         headers: headers.collect::<anyhow::Result<_>>()?,
-        timeout: forward.timeout,
+        patience: forward.patience,
         concurrency: forward.concurrency,
     })
 }

@@ -32,6 +32,8 @@ pub(crate) struct Alarms {
 #[derive(Debug)]
 struct Bell {
     due: Cell<Tick>,
+    /// Whatever it is set to, it goes off by then.
+    limit: Cell<Tick>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -46,7 +48,8 @@ pub(crate) struct Alarm {
 impl Alarms {
     /// A new alarm that is not set.
     pub(crate) fn alarm(self: &Rc<Self>) -> Rc<Alarm> {
-        let bell = Rc::new(Bell { due: Cell::new(NEVER), waker: RefCell::new(None) });
+        let bell =
+            Rc::new(Bell { due: Cell::new(NEVER), limit: Cell::new(NEVER), waker: RefCell::new(None) });
         let mut all = self.all.borrow_mut();
         let key = all.insert(bell.clone());
         if all.len() == 1 {
@@ -96,22 +99,43 @@ pub(crate) enum Rest {
 }
 
 impl Alarm {
-    /// Goes off `after` from now, whatever it was set to.
+    /// Goes off `after` from now, whatever it was set to, or at its limit.
     pub(crate) fn set(&self, after: Duration) {
+        self.bell.due.set(self.tick_in(after).min(self.bell.limit.get()));
+    }
+
+    /// Does not go off until it is set again, or at its limit.
+    pub(crate) fn stop(&self) {
+        self.bell.due.set(self.bell.limit.get());
+    }
+
+    /// Goes off `after` from now at the latest, however often it is set before.
+    pub(crate) fn limit(&self, after: Duration) {
+        self.bell.limit.set(self.tick_in(after));
+        self.stop();
+    }
+
+    /// Has no limit any more, and does not go off until it is set again.
+    pub(crate) fn lift_limit(&self) {
+        self.bell.limit.set(NEVER);
+        self.stop();
+    }
+
+    /// Whether its limit has come.
+    pub(crate) fn is_at_limit(&self) -> bool {
+        self.bell.limit.get() <= self.alarms.now.get()
+    }
+
+    fn tick_in(&self, after: Duration) -> Tick {
         let ticks = after.as_millis().div_ceil(ALARM_TICK.as_millis());
         // The present tick is under way already.
         let ticks = Tick::try_from(ticks).unwrap_or(NEVER).saturating_add(1);
-        self.bell.due.set(self.alarms.now.get().saturating_add(ticks));
+        self.alarms.now.get().saturating_add(ticks)
     }
 
     /// How long the alarms of this core have rung: as coarse as they are, and it stands still while there are none.
     pub(crate) fn now(&self) -> Duration {
         ALARM_TICK.saturating_mul(u32::try_from(self.alarms.now.get()).unwrap_or(u32::MAX))
-    }
-
-    /// Does not go off until it is set again.
-    pub(crate) fn stop(&self) {
-        self.bell.due.set(NEVER);
     }
 
     /// Ready once the alarm is due. Remembers the last waker only: one task at a time may wait.
@@ -184,5 +208,21 @@ mod tests {
         });
         drop((stopped, later, own));
         assert!(alarms.all.borrow().is_empty());
+    }
+
+    #[test]
+    fn an_alarm_with_a_limit_goes_off_by_then_whatever_it_is_set_to() {
+        let alarms = Rc::new(Alarms::default());
+        let alarm = alarms.alarm();
+        run(&alarms, async {
+            alarm.limit(ALARM_TICK * 2);
+            alarm.set(Duration::from_secs(3_600));
+            alarm.stop();
+            poll_fn(|cx| alarm.poll(cx)).await;
+            assert!(alarm.is_at_limit());
+            alarm.lift_limit();
+            let lifted = poll_fn(|cx| Poll::Ready(alarm.poll(cx))).await;
+            assert_eq!((lifted, alarm.is_at_limit()), (Poll::Pending, false));
+        });
     }
 }

@@ -90,8 +90,14 @@ pub const H2_SEND_BYTES_MAX: usize = 64 * 1024;
 pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// The same for all streams of a connection together.
 pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// How long connecting to an upstream may take.
-pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long connecting to an upstream may take, its TLS included, unless the API says otherwise.
+pub const CONNECT_TIME: Duration = Duration::from_secs(3);
+/// How long it may take at most, whatever an API says.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long an upstream may take until its answer begins, unless the API says otherwise.
+pub const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// How long it may take at most, whatever an API says.
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(86_400);
 /// The most upstreams that are tried for one request while nothing of it has been sent.
 pub const CONNECT_TRIES_MAX: usize = 3;
 /// The most upstreams of one API: further ones are not tried.
@@ -108,8 +114,12 @@ pub const UPSTREAM_SHARED_MAX: usize = 64;
 pub const UPSTREAM_IDLE_TIME_MAX: Duration = Duration::from_secs(4);
 /// The longest head of an upstream's answer, in bytes: beyond it `upstream_malformed`.
 pub const UPSTREAM_HEAD_BYTES_MAX: usize = 64 * 1024;
-/// How long an answer may stand still once it has begun.
-pub const ANSWER_IDLE_TIME_MAX: Duration = Duration::from_secs(600);
+/// How long an answer may stand still once it has begun, unless the API says otherwise.
+pub const ANSWER_IDLE_TIME: Duration = Duration::from_secs(600);
+/// How long it may stand still at most, whatever an API says.
+pub const ANSWER_IDLE_TIME_MAX: Duration = Duration::from_secs(86_400);
+/// The longest time for a whole exchange that an API can ask for; without one there is no limit.
+pub const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// The most buckets of role limits: beyond it those that are full again are dropped, then `overloaded`.
 pub const BUCKETS_MAX: usize = 65_536;
 /// How long a connection may take to hand over what a cut exchange has left: a client that reads nothing loses

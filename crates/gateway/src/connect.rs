@@ -1,10 +1,12 @@
 //! Connections to upstreams: made within a time, proven over TLS, and ready for their protocol.
 
+use std::time::Duration;
+
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use crate::bounds::{CONNECT_TIME_MAX, UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_PING_TIME};
+use crate::bounds::{UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_PING_TIME};
 use crate::core::LocalExecutor;
 use crate::listen::keep_alive;
 use crate::picture::Upstream;
@@ -20,9 +22,9 @@ pub(crate) enum Unconnected {
     Unproven(Unproven),
 }
 
-/// A connection to an upstream, its TLS included, within [`CONNECT_TIME_MAX`].
-pub(crate) async fn connect(upstream: &Upstream) -> Result<Transport, Unconnected> {
-    let connecting = tokio::time::timeout(CONNECT_TIME_MAX, secured(upstream));
+/// A connection to an upstream, its TLS included, within `patience`.
+pub(crate) async fn connect(upstream: &Upstream, patience: Duration) -> Result<Transport, Unconnected> {
+    let connecting = tokio::time::timeout(patience, secured(upstream));
     connecting.await.unwrap_or(Err(Unconnected::Unreachable))
 }
 
@@ -42,8 +44,8 @@ async fn connected(upstream: &Upstream) -> std::io::Result<TcpStream> {
 }
 
 /// The same, for requests of HTTP/2.
-pub(crate) async fn connect_http2(upstream: &Upstream) -> Result<Sender, Unconnected> {
-    let stream = connect(upstream).await?;
+pub(crate) async fn connect_http2(upstream: &Upstream, patience: Duration) -> Result<Sender, Unconnected> {
+    let stream = connect(upstream, patience).await?;
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())

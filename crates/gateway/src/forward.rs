@@ -17,8 +17,9 @@ use http::StatusCode;
 use crate::alarm::Alarm;
 use crate::arrival::Head;
 use crate::body::{Inbound, Progress, Stopped, Upload, Uploaded, too_large};
-use crate::bounds::ANSWER_IDLE_TIME_MAX;
+use crate::bounds::ANSWER_IDLE_TIME;
 use crate::core::Core;
+use crate::failure::told;
 use crate::fields::{FieldList, Sink as _};
 use crate::h1::client::{Sending, Sent};
 use crate::h1::head::Asked;
@@ -75,15 +76,23 @@ pub(crate) async fn forward(
         tried: &tried,
     };
     let sent_at = core.clock.now();
+    if let Some(total) = forward.patience.total {
+        alarm.limit(total);
+    }
     let sent = {
         let sending = pin!(core.pool.send(outgoing, upload));
-        within(&admitted.ticket, &alarm, forward.timeout, &progress, sending).await
+        within(&admitted.ticket, &alarm, forward.patience.answer, &progress, sending).await
     };
+    if !matches!(sent, Ok(Ok(_))) {
+        // What follows on the connection has a time of its own.
+        alarm.lift_limit();
+    }
     admitted.entry.upstream_took = Some(core.clock.now().since(sent_at));
     admitted.entry.upstream = tried.take();
     match sent {
         Err(Ended::Cut(why)) => answers.cut(&mut admitted, why),
         Err(Ended::Late) => answers.failure(&mut admitted, SendFailure::Late),
+        Err(Ended::Overdue) => answers.failure(&mut admitted, SendFailure::Overdue),
         Ok(Err(failure)) => answers.failure(&mut admitted, failure),
         Ok(Ok(answered)) if answered.status == StatusCode::SWITCHING_PROTOCOLS => {
             if head.opening == Opening::Connect {
@@ -94,6 +103,7 @@ pub(crate) async fn forward(
         }
         // RFC 8441, section 5: any success would say that the stream is a WebSocket.
         Ok(Ok(answered)) if head.opening == Opening::Connect && answered.status.is_success() => {
+            alarm.lift_limit();
             admitted.entry.upstream_status = Some(answered.status.as_u16());
             answers.failure(&mut admitted, SendFailure::NotSwitched)
         }
@@ -105,6 +115,7 @@ pub(crate) async fn forward(
 enum Ended {
     Cut(Reason),
     Late,
+    Overdue,
 }
 
 /// Waits until something was sent, for `patience`, counted anew while the request's body makes progress.
@@ -128,7 +139,7 @@ async fn within<T>(
         if std::mem::replace(&mut uploaded, progress.bytes.get()) != uploaded {
             alarm.set(patience);
         }
-        alarm.poll(cx).map(|()| Err(Ended::Late))
+        alarm.poll(cx).map(|()| Err(if alarm.is_at_limit() { Ended::Overdue } else { Ended::Late }))
     })
     .await
 }
@@ -171,48 +182,6 @@ impl Answers<'_> {
     }
 }
 
-/// What a caller is told of a failure, above all whether the request may have been carried out.
-fn told(failure: SendFailure) -> Refused {
-    let (reason, detail, next) = match failure {
-        SendFailure::Unreachable => (
-            Reason::UpstreamUnreachable,
-            "no upstream of this API could be connected to; nothing of the request was sent",
-            "look whether the API runs at the addresses in its `upstreams:`",
-        ),
-        SendFailure::Unproven(why) => (
-            Reason::UpstreamUnreachable,
-            why.why(),
-            "look at the upstream's certificate, and at the API's `upstream_tls:`",
-        ),
-        SendFailure::Closed | SendFailure::Upload => (
-            Reason::UpstreamUnreachable,
-            "the upstream closed the connection before it answered; it may have carried the request out",
-            "look at the API itself: Daypass let the request pass and sent it on",
-        ),
-        SendFailure::Malformed => (
-            Reason::UpstreamMalformed,
-            "what the upstream answered is not valid HTTP; it may have carried the request out",
-            "look at the API itself: Daypass let the request pass and sent it on",
-        ),
-        SendFailure::Late => (
-            Reason::UpstreamTimeout,
-            "the upstream did not answer within its time; it may have carried the request out",
-            "look at the API itself, or ask its owner to raise `limits.timeout`",
-        ),
-        SendFailure::NotSwitched => (
-            Reason::UpstreamMalformed,
-            "the upstream answered as if it had not been asked for a WebSocket",
-            "look whether the API takes WebSockets at this path",
-        ),
-        SendFailure::NoSwitch => (
-            Reason::UpgradeRefused,
-            "the upstream of this API speaks HTTP/2, over which no WebSocket is opened",
-            "ask the API's owner for an `http://` upstream",
-        ),
-    };
-    Refused::because(reason, detail).next(next)
-}
-
 /// Passes an upstream's answer on.
 fn relay(
     admitted: Admitted<'_>,
@@ -221,6 +190,8 @@ fn relay(
     alarm: Rc<Alarm>,
     head: &Head<'_>,
 ) -> Reply {
+    let idle_time_max = admitted.picture.forward(admitted.api).map(|forward| forward.patience.idle);
+    let idle_time_max = idle_time_max.unwrap_or(ANSWER_IDLE_TIME);
     let Admitted { mut entry, ticket, slot, .. } = admitted;
     let Answered { status, mut fields, stated_length, inbound, sending, lease } = answered;
     entry.upstream_status = Some(status.as_u16());
@@ -250,6 +221,7 @@ fn relay(
         sending,
         lease,
         alarm,
+        idle_time_max,
         idle: Idle::No,
         _slot: slot,
     }))
@@ -277,6 +249,7 @@ pub(crate) struct Relay {
     sending: Option<Sending>,
     lease: Option<Lease>,
     alarm: Rc<Alarm>,
+    idle_time_max: Duration,
     idle: Idle,
     _slot: Slot,
 }
@@ -284,13 +257,15 @@ pub(crate) struct Relay {
 /// Whether the answer stands still, so that the alarm is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Idle {
-    Yes,
+    /// Since so many bytes of the request's body went on.
+    Since(u64),
     No,
 }
 
 /// What was cut is recorded so, even if its client left before the cut was noticed.
 impl Drop for Relay {
     fn drop(&mut self) {
+        self.alarm.lift_limit();
         if let Some(why) = self.ticket.why_cut() {
             self.entry.cut(self.entry.upstream_status, why);
         }
@@ -304,8 +279,8 @@ pub(crate) enum Broken {
     Cut,
     #[error("the upstream's answer ended early")]
     Upstream,
-    #[error("the upstream's answer stood still")]
-    Idle,
+    #[error("the upstream's answer stood still, or took too long")]
+    Late,
     #[error("the client left before it had sent its request")]
     Client,
 }
@@ -320,7 +295,7 @@ impl Relay {
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
     ) -> Poll<Result<Piece, Broken>> {
-        self.poll_cut(cx)?;
+        self.poll_over(cx)?;
         self.poll_sending(cx)?;
         let before = out.len();
         let polled = self.inbound.poll_piece(cx, out);
@@ -351,16 +326,22 @@ impl Relay {
         Broken::Upstream
     }
 
-    /// Whether access ended, for waits in which no piece is asked for.
+    /// Whether access ended, or the time for the whole exchange did, for waits in which no piece is asked for.
     ///
     /// # Errors
-    /// [`Broken::Cut`].
-    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+    /// [`Broken::Cut`] or [`Broken::Late`].
+    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
         if let Poll::Ready(why) = self.ticket.poll_cut(cx) {
             self.entry.cut(self.entry.upstream_status, why);
             return Err(Broken::Cut);
         }
-        Ok(())
+        if self.alarm.is_at_limit() { Err(self.run_out()) } else { Ok(()) }
+    }
+
+    fn run_out(&mut self) -> Broken {
+        self.lease = None;
+        self.entry.fail(self.entry.upstream_status, Reason::UpstreamTimeout);
+        Broken::Late
     }
 
     /// The alarm is used for another wait: the client's.
@@ -369,14 +350,15 @@ impl Relay {
         &self.alarm
     }
 
+    /// What moves is not idle, the request's body included.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Broken>> {
-        if self.idle == Idle::No {
-            self.idle = Idle::Yes;
-            self.alarm.set(ANSWER_IDLE_TIME_MAX);
+        let uploaded = self.entry.progress.as_ref().map_or(0, |progress| progress.bytes.get());
+        if self.idle != Idle::Since(uploaded) {
+            self.idle = Idle::Since(uploaded);
+            self.alarm.set(self.idle_time_max);
         }
         ready!(self.alarm.poll(cx));
-        self.entry.fail(self.entry.upstream_status, Reason::UpstreamTimeout);
-        Poll::Ready(Err(Broken::Idle))
+        Poll::Ready(Err(self.run_out()))
     }
 
     /// Whether an upstream takes the rest of a request that it has answered is its own affair.
@@ -421,6 +403,8 @@ fn switch(admitted: Admitted<'_>, answered: Answered, names: &Names, alarm: Rc<A
     let Answered { status, mut fields, lease, .. } = answered;
     entry.upstream_status = Some(status.as_u16());
     ticket.set_kind(Kind::Websocket);
+    // A WebSocket lasts as long as its access does.
+    alarm.lift_limit();
     headers::for_client(&mut fields);
     names.stamp(&mut fields);
     Reply::Switch(Box::new(Switched { fields, entry, ticket, lease, alarm, _slot: slot }))

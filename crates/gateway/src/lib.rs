@@ -18,6 +18,7 @@ mod arrival;
 mod body;
 mod connect;
 mod core;
+mod failure;
 mod fields;
 mod forward;
 mod h1;
@@ -47,5 +48,5 @@ pub mod tls;
 
 pub use gateway::{Cut, Drained, Gateway, Options, StartError};
 pub use meter::ApiMeter;
-pub use picture::{Forward, Kept, Picture, Protocol, Upstream, Views};
+pub use picture::{Forward, Kept, Patience, Picture, Protocol, Upstream, Views};
 pub use streams::CutCounts;

@@ -11,6 +11,7 @@ use access::{ApiName, Reason, Refused, Timestamp};
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 
+use crate::bounds::{ANSWER_IDLE_TIME, ANSWER_TIME, CONNECT_TIME};
 use crate::meter::ApiMeter;
 use crate::tls::ClientTls;
 
@@ -45,12 +46,31 @@ pub struct Forward {
     pub upstreams: Vec<Upstream>,
     /// What is added to each request, never seen by the caller. Values are marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// How long the upstream may take to answer.
-    pub timeout: Duration,
+    /// How long what may take.
+    pub patience: Patience,
     /// How many requests may be under way at once.
     pub concurrency: Option<u32>,
     /// What outlives a reload.
     pub kept: Arc<Kept>,
+}
+
+/// How long the parts of an exchange may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Until there is a connection to an upstream, its TLS included.
+    pub connect: Duration,
+    /// Until an answer begins, counted anew while the request's body makes progress.
+    pub answer: Duration,
+    /// How long nothing may move once the answer has begun.
+    pub idle: Duration,
+    /// The whole exchange, once it is forwarded; `None` without a limit. Not of WebSockets.
+    pub total: Option<Duration>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connect: CONNECT_TIME, answer: ANSWER_TIME, idle: ANSWER_IDLE_TIME, total: None }
+    }
 }
 
 /// What an API keeps over reloads: counters and the state of its limits.

@@ -61,6 +61,8 @@ pub(crate) enum SendFailure {
     NotSwitched,
     /// The upstream did not answer in time.
     Late,
+    /// The whole exchange took too long.
+    Overdue,
 }
 
 /// What is lent for one exchange.
@@ -92,7 +94,8 @@ impl Lease {
     /// Gives a connection back at `now` for the next request, if it can carry one.
     pub(crate) fn give_back(self, now: Timestamp) {
         let Self::Whole(WholeLease { pool, place, wire, persistence }) = self else { return };
-        if persistence == Persistence::Close || !wire.is_body_read() {
+        // What nobody asked for would be read as the next answer.
+        if persistence == Persistence::Close || !wire.is_quiet() {
             return;
         }
         wire.shrink();
@@ -273,7 +276,7 @@ impl Pool {
                 other => return other,
             }
         }
-        match connect(upstream).await {
+        match connect(upstream, outgoing.forward.patience.connect).await {
             Ok(stream) => self.send_over(Rc::new(Wire::new(stream)), upstream, outgoing, upload).await,
             Err(why) => Attempt::Unsent(upload, why),
         }
@@ -377,7 +380,7 @@ impl Pool {
                 other => return other,
             }
         }
-        match connect_http2(upstream).await {
+        match connect_http2(upstream, outgoing.forward.patience.connect).await {
             Ok(sender) => {
                 let fresh = self.shared.add(upstream.place.clone(), sender);
                 self.send_stream(fresh, upstream, outgoing, upload).await

@@ -33,6 +33,8 @@ pub enum Behind {
     H2c,
     /// Somebody else, at this URL.
     Url(String),
+    /// Several, at these URLs.
+    Urls(Vec<String>),
     /// Nobody: connections are refused.
     Nobody,
 }
@@ -44,6 +46,7 @@ pub struct ApiSetup {
     contract: Option<&'static str>,
     limits: String,
     tls: String,
+    extra: String,
 }
 
 impl ApiSetup {
@@ -69,6 +72,12 @@ impl ApiSetup {
     #[must_use]
     pub fn tls(self, tls: &str) -> Self {
         Self { tls: tls.to_owned(), ..self }
+    }
+
+    /// With more lines of its configuration, each with its four spaces, right or wrong.
+    #[must_use]
+    pub fn extra(self, lines: &str) -> Self {
+        Self { extra: lines.to_owned(), ..self }
     }
 
     /// With another upstream.
@@ -233,6 +242,7 @@ impl Setup {
                 Behind::Recorder => format!("http://{}", places.recorder),
                 Behind::H2c => format!("h2c://{}", places.h2c),
                 Behind::Url(url) => url.clone(),
+                Behind::Urls(urls) => urls.join("', '"),
                 Behind::Nobody => format!("http://{}", places.nobody),
             };
             text.push_str(&format!(
@@ -249,6 +259,7 @@ impl Setup {
             if !api.limits.is_empty() {
                 text.push_str(&format!("    limits: {}\n", api.limits));
             }
+            text.push_str(&api.extra);
         }
         text.push_str("roles:\n");
         for (name, (role, limits)) in &self.roles {

@@ -152,6 +152,12 @@ impl Upstream {
         Self { address, shared, _serving: serving }
     }
 
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {

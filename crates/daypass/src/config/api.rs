@@ -123,6 +123,15 @@ pub struct ApiLimits {
     /// The longest wait for the upstream's answer to begin. `30s` by default, at most `1d`.
     #[serde(default = "default_timeout")]
     pub timeout: Placed<Duration>,
+    /// The longest wait for a connection to an upstream, its TLS included. `3s` by default, at most `1m`.
+    #[serde(default = "default_connect")]
+    pub connect: Placed<Duration>,
+    /// How long nothing may move once the answer has begun. `10m` by default, at most `1d`.
+    #[serde(default = "default_idle")]
+    pub idle: Placed<Duration>,
+    /// The longest time for a whole exchange; WebSockets are not held to it. No limit by default, at most `7d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<Placed<Duration>>,
     /// Requests in flight. No limit by default; `adaptive` is refused by this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Placed<Concurrency>>,
@@ -136,6 +145,14 @@ fn default_timeout() -> Placed<Duration> {
     Placed::unwritten("30s")
 }
 
+fn default_connect() -> Placed<Duration> {
+    Placed::unwritten("3s")
+}
+
+fn default_idle() -> Placed<Duration> {
+    Placed::unwritten("10m")
+}
+
 impl Default for ApiLimits {
     fn default() -> Self {
         Self {
@@ -143,6 +160,9 @@ impl Default for ApiLimits {
             burst: None,
             request_body: default_request_body(),
             timeout: default_timeout(),
+            connect: default_connect(),
+            idle: default_idle(),
+            total: None,
             concurrency: None,
         }
     }

@@ -96,8 +96,8 @@ roles: { viewer: { allow: ['orders:tag:reading', 'zebra:GET /**'], limits: { rat
     let [orders, zebra] = settings.forwards.as_slice() else { panic!("two forwards") };
     assert_eq!(orders.headers[0].0, "authorization");
     assert_eq!(orders.headers[0].1.expose(), b"Bearer from-a-file");
-    assert_eq!((orders.upstreams.len(), orders.timeout.as_secs(), orders.concurrency), (2, 30, None));
-    assert_eq!((zebra.timeout.as_millis(), zebra.concurrency), (250, Some(8)));
+    assert_eq!((orders.upstreams.len(), orders.patience.answer.as_secs(), orders.concurrency), (2, 30, None));
+    assert_eq!((zebra.patience.answer.as_millis(), zebra.concurrency), (250, Some(8)));
     assert_eq!(settings.policy.apis[1].request_body_bytes_max, 2048);
     assert_eq!(settings.policy.apis[1].rate.unwrap().burst(), 50);
     assert_eq!(settings.policy.apis[0].operations.as_ref().map(Vec::len), Some(3));

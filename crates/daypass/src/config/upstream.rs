@@ -1,7 +1,5 @@
 //! Where an API's requests go on to, and what is added to them on the way.
 
-use std::time::Duration;
-
 use access::{ApiName, Secret};
 use http::HeaderName;
 use http::uri::Authority;
@@ -15,8 +13,8 @@ pub struct Forward {
     pub upstreams: Vec<gateway::Upstream>,
     /// Headers that each request gets, and no caller sees. Their values are header values.
     pub headers: Vec<(HeaderName, Secret)>,
-    /// The longest wait for an answer to begin: more than nothing, at most a day.
-    pub timeout: Duration,
+    /// How long what may take.
+    pub patience: gateway::Patience,
     /// The most requests in flight; `None` without a limit.
     pub concurrency: Option<u32>,
 }

@@ -6,12 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use access::policy::Policy;
 use access::view::View;
 use access::{ApiName, Timestamp};
-use gateway::{Forward, Gateway, Kept, Picture, Upstream, Views};
+use gateway::{Forward, Gateway, Kept, Patience, Picture, Upstream, Views};
 use http::{HeaderName, HeaderValue};
 use ledger::Publish;
 
@@ -22,8 +21,8 @@ pub struct Plan {
     pub upstreams: Vec<Upstream>,
     /// What is added to each request; values are marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// How long the upstream may take to answer.
-    pub timeout: Duration,
+    /// How long what may take.
+    pub patience: Patience,
     /// How many requests may be under way at once.
     pub concurrency: Option<u32>,
 }
@@ -130,14 +129,14 @@ impl State {
             Some(plan) => Forward {
                 upstreams: plan.upstreams.clone(),
                 headers: plan.headers.clone(),
-                timeout: plan.timeout,
+                patience: plan.patience,
                 concurrency: plan.concurrency,
                 kept,
             },
             None => Forward {
                 upstreams: Vec::new(),
                 headers: Vec::new(),
-                timeout: Duration::ZERO,
+                patience: Patience::default(),
                 concurrency: None,
                 kept,
             },

@@ -369,6 +369,8 @@ fn config_show_fills_in_what_was_left_out() {
                 limits:
                   request_body: 1MiB
                   timeout: 30s
+                  connect: 3s
+                  idle: 10m
                   concurrency: 8
             roles:
               r:

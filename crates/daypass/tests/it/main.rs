@@ -43,6 +43,8 @@ mod schema;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod timeouts;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod websocket;

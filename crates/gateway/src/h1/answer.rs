@@ -88,7 +88,7 @@ impl From<Broken> for Unpassed {
     fn from(why: Broken) -> Self {
         match why {
             Broken::Cut => Self::Cut,
-            Broken::Upstream | Broken::Idle => Self::Broken,
+            Broken::Upstream | Broken::Late => Self::Broken,
             Broken::Client => Self::Gone,
         }
     }
@@ -154,7 +154,7 @@ impl<'w> Passing<'w> {
 
     /// A client that takes nothing is not waited for forever.
     fn poll_stalled(&mut self, relay: &mut Relay, cx: &mut Context<'_>) -> Poll<Result<(), Unpassed>> {
-        relay.poll_cut(cx)?;
+        relay.poll_over(cx)?;
         // The client may be writing before it reads.
         relay.poll_sending(cx)?;
         let unsent = self.wire.unsent();

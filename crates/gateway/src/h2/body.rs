@@ -131,7 +131,7 @@ impl Giving {
     pub(super) async fn relay(mut self, mut relay: Box<Relay>) {
         match poll_fn(|cx| self.poll_relay(&mut relay, cx)).await {
             Ok(()) => relay.finish(),
-            Err(Ungiven::Broken(Broken::Upstream | Broken::Idle)) => {
+            Err(Ungiven::Broken(Broken::Upstream | Broken::Late)) => {
                 self.sending.send_reset(h2::Reason::INTERNAL_ERROR);
             }
             Err(Ungiven::Broken(Broken::Cut | Broken::Client) | Ungiven::Gone) => {
@@ -146,7 +146,7 @@ impl Giving {
             let last = if relay.inbound.is_end() { Last::Yes } else { Last::No };
             if !self.waiting.is_empty() {
                 let Poll::Ready(sent) = self.poll_send(last, cx) else {
-                    relay.poll_cut(cx)?;
+                    relay.poll_over(cx)?;
                     // The client may be writing before it reads.
                     relay.poll_sending(cx)?;
                     relay.yield_alarm();

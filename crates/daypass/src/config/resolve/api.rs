@@ -1,12 +1,10 @@
 //! `apis:`: routes, contracts, limits, upstreams and what is added on the way to them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use access::operation::Operation;
 use access::policy::{Api, Route, Unlisted};
 use access::role::{Rule, Scope};
-use access::time::parse_duration;
 use access::{ApiName, Secret};
 use http::{HeaderName, HeaderValue};
 
@@ -16,12 +14,8 @@ use super::super::place::{Named, Place, Placed};
 use super::super::secret::Reference;
 use super::super::size;
 use super::super::text::{self, Concurrency, Size};
-use super::super::tls::UpstreamTls;
-use super::super::upstream::{Forward, UpstreamUrl};
+use super::super::upstream::Forward;
 use super::Resolver;
-
-/// The longest wait for an upstream's answer to begin.
-const TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
 
 /// The most requests in flight that can be asked for.
 const CONCURRENCY_MAX: u32 = 1_000_000;
@@ -82,11 +76,9 @@ impl Resolver<'_> {
         });
         let upstreams = self.upstreams(&written.upstreams, written.upstream_tls.as_ref());
         let headers = self.headers(&written.credentials);
-        let timeout = self.timeout(&limits.timeout);
+        let patience = self.patience(limits);
         let concurrency = limits.concurrency.as_ref().and_then(|written| self.concurrency(written));
-        if let Some(timeout) = timeout {
-            apis.forwards.push(Forward { api: name, upstreams, headers, timeout, concurrency });
-        }
+        apis.forwards.push(Forward { api: name, upstreams, headers, patience, concurrency });
     }
 
     fn route(&mut self, written: &written::Route) -> Option<Route> {
@@ -161,17 +153,6 @@ impl Resolver<'_> {
         bytes
     }
 
-    fn timeout(&mut self, written: &Placed<text::Duration>) -> Option<Duration> {
-        let within = |timeout: &Duration| !timeout.is_zero() && *timeout <= TIMEOUT_MAX;
-        let timeout = parse_duration(&written.value).filter(within);
-        if timeout.is_none() {
-            let advice =
-                "write a whole number and `ms`, `s`, `m` or `h`, like `30s`; more than nothing, at most `1d`";
-            self.refuse(written.place, format!("`{}` is not a timeout", written.value), advice);
-        }
-        timeout
-    }
-
     /// `adaptive` is refused elsewhere, with what else is not enforced.
     fn concurrency(&mut self, written: &Placed<Concurrency>) -> Option<u32> {
         let text: &str = &written.value;
@@ -182,45 +163,6 @@ impl Resolver<'_> {
             self.refuse(written.place, says, "write a whole number from 1 to 1000000");
         }
         limit
-    }
-
-    fn upstreams(
-        &mut self,
-        written: &Placed<Vec<Placed<text::Url>>>,
-        tls: Option<&Placed<UpstreamTls>>,
-    ) -> Vec<gateway::Upstream> {
-        if !(1..=Forward::UPSTREAMS_MAX).contains(&written.len()) {
-            let says = format!("an API has 1 to {} upstreams", Forward::UPSTREAMS_MAX);
-            self.refuse(written.place, says, "write them like `[http://127.0.0.1:7001]`");
-        }
-        let urls = self.upstream_urls(written);
-        let credentials = self.upstream_tls(tls, &urls);
-        let named = urls.into_iter();
-        named.filter_map(|(place, url)| self.upstream(place, url, credentials.as_ref())).collect()
-    }
-
-    fn upstream_urls(&mut self, written: &[Placed<text::Url>]) -> Vec<(Place, UpstreamUrl)> {
-        let mut urls: Vec<(Place, UpstreamUrl)> = Vec::new();
-        for url in written {
-            match url.parse::<UpstreamUrl>() {
-                Ok(upstream) if urls.iter().any(|(_, known)| *known == upstream) => {
-                    self.refuse(url.place, "this upstream stands twice", "keep one of them");
-                }
-                Ok(upstream) => urls.push((url.place, upstream)),
-                Err(why) => {
-                    self.hide_user_info(url);
-                    self.refuse(url.place, why.to_string(), why.advice());
-                }
-            }
-        }
-        urls
-    }
-
-    /// A password in a URL is not shown.
-    fn hide_user_info(&mut self, url: &Placed<text::Url>) {
-        if url.contains('@') {
-            self.errors.hide(url.place);
-        }
     }
 
     fn headers(&mut self, written: &Credentials) -> Vec<(HeaderName, Secret)> {

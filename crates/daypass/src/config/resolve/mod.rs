@@ -9,6 +9,7 @@ mod people;
 mod reach;
 mod role;
 mod tls;
+mod upstreams;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -261,6 +261,7 @@ fn numbers_have_bounds_and_units() {
         "apis:
   a: { route: { prefix: /a }, upstreams: [http://a], limits: { request_body: 1MB, timeout: 30, concurrency: 0 } }
   b: { route: { prefix: /b }, upstreams: [http://a], limits: { timeout: 2d, concurrency: many } }
+  c: { route: { prefix: /c }, upstreams: [http://a], limits: { connect: 2m, idle: 0s, total: 8d } }
 ",
         &expect![[r#"
             daypass.yaml:2:78: `1MB` is not a size
@@ -283,6 +284,18 @@ fn numbers_have_bounds_and_units() {
               3 |   b: { route: { prefix: /b }, upstreams: [http://a], limits: { timeout: 2d, concurrency: many } }
                 |                                                                                          ^^^^
                 = write a whole number from 1 to 1000000
+            daypass.yaml:4:73: `2m` is not a timeout
+              4 |   c: { route: { prefix: /c }, upstreams: [http://a], limits: { connect: 2m, idle: 0s, total: 8d } }
+                |                                                                         ^^
+                = write a whole number and `ms`, `s`, `m` or `h`, like `30s`; more than nothing, at most `1m`
+            daypass.yaml:4:83: `0s` is not a timeout
+              4 |   c: { route: { prefix: /c }, upstreams: [http://a], limits: { connect: 2m, idle: 0s, total: 8d } }
+                |                                                                                   ^^
+                = write a whole number and `ms`, `s`, `m` or `h`, like `30s`; more than nothing, at most `1d`
+            daypass.yaml:4:94: `8d` is not a timeout
+              4 |   c: { route: { prefix: /c }, upstreams: [http://a], limits: { connect: 2m, idle: 0s, total: 8d } }
+                |                                                                                              ^^
+                = write a whole number and `ms`, `s`, `m` or `h`, like `30s`; more than nothing, at most `7d`
         "#]],
     );
 }

@@ -31,7 +31,7 @@ pub enum Ambiguous {
     /// A slash or backslash, encoded or raw.
     #[error("the path has an encoded slash or a backslash")]
     EncodedSlash,
-    /// A `;` in the path.
+    /// A `;` in the path, encoded or raw.
     #[error("the path has a `;` parameter")]
     Parameter,
     /// A byte that may not stand in a target.
@@ -158,6 +158,8 @@ fn spell_escape(
     let byte = escaped_byte(rest)?;
     match byte {
         b'/' | b'\\' => return Err(Ambiguous::EncodedSlash),
+        // A proxy behind this one that decodes it writes `;`, which a server behind that cuts off: `..%3b` is `..`.
+        b';' => return Err(Ambiguous::Parameter),
         0..0x20 | 0x7f => return Err(Ambiguous::Byte),
         plain if is_plain(plain) => spelled.push(plain as char),
         other => push_escape(spelled, other),
@@ -236,6 +238,8 @@ mod tests {
             ("/a%5Cb", Ambiguous::EncodedSlash),
             ("/a\\b", Ambiguous::EncodedSlash),
             ("/a;b=c/d", Ambiguous::Parameter),
+            ("/a%3bb", Ambiguous::Parameter),
+            ("/a/..%3B/b", Ambiguous::Parameter),
             ("/a b", Ambiguous::Byte),
             ("/a#b", Ambiguous::Byte),
             ("/caf\u{e9}", Ambiguous::Byte),

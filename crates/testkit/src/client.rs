@@ -156,7 +156,7 @@ impl Book {
         pages.answers.len() - 1
     }
 
-    fn replace(&self, place: usize, answer: Answer) {
+    pub(crate) fn replace(&self, place: usize, answer: Answer) {
         if let Some(kept) = self.pages().answers.get_mut(place) {
             *kept = answer;
         }
@@ -215,19 +215,25 @@ impl Conn {
     /// # Panics
     /// The connection closed without one.
     pub async fn ask(&mut self, ask: &Ask) -> Answer {
+        self.try_ask(ask).await.expect("an answer")
+    }
+
+    /// Sends a request and reads its answer; `None` if the connection ends before one.
+    pub async fn try_ask(&mut self, ask: &Ask) -> Option<Answer> {
         self.send(ask.bytes()).await;
         match ask.method.as_str() {
             "HEAD" => self.head_only().await,
-            _ => self.answer().await.expect("an answer"),
+            _ => self.answer().await,
         }
     }
 
-    async fn head_only(&mut self) -> Answer {
-        let mut answer = self.head().await.expect("an answer");
+    /// The next answer, to a request for a head; `None` if the connection ends before one.
+    pub async fn head_only(&mut self) -> Option<Answer> {
+        let mut answer = self.head().await?;
         answer.whole = true;
         self.keep(&answer);
         self.reading = None;
-        answer
+        Some(answer)
     }
 
     /// The next answer, whole; `None` if the connection ends before one.

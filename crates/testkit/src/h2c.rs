@@ -202,13 +202,31 @@ impl H2 {
         request.body(Full::from(ask.body.clone())).unwrap()
     }
 
+    /// Sends a request and reads its answer; `None` if the stream or the connection ends before one.
+    pub async fn try_send(&mut self, ask: &Ask) -> Option<Answer> {
+        let response = self.try_request(ask).await?;
+        let mut answer = self.answer_of(&response);
+        let place = self.book.keep(answer.clone());
+        let mut body = response.into_body();
+        while let Some(Ok(frame)) = body.frame().await {
+            answer.body.extend(frame.data_ref().unwrap_or(&Bytes::new()));
+        }
+        answer.whole = body.is_end_stream();
+        self.book.replace(place, answer.clone());
+        Some(answer)
+    }
+
     async fn request(&mut self, ask: &Ask) -> Response<Incoming> {
+        self.try_request(ask).await.expect("an answer")
+    }
+
+    async fn try_request(&mut self, ask: &Ask) -> Option<Response<Incoming>> {
         let request = self.built(ask);
-        self.sender.ready().await.unwrap();
+        self.sender.ready().await.ok()?;
         let answering = tokio::time::timeout(PATIENCE, self.sender.send_request(request));
-        let answer = answering.await.unwrap().unwrap();
+        let answer = answering.await.expect("an answer in time").ok()?;
         self.answers += 1;
-        answer
+        Some(answer)
     }
 
     fn answer_of(&self, response: &Response<Incoming>) -> Answer {

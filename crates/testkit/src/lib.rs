@@ -19,8 +19,10 @@
 pub mod client;
 pub mod console;
 pub mod disk;
+mod files;
 pub mod frames;
 pub mod h2c;
+pub mod hostile;
 mod logs;
 pub mod oracle;
 pub mod reference;
@@ -30,6 +32,7 @@ pub mod stuck;
 pub mod time;
 pub mod tls;
 pub mod upstream;
+pub mod vitals;
 pub mod wire;
 pub mod world;
 

@@ -15,6 +15,7 @@ use crate::client::Answer;
 use crate::reference::Policy;
 use crate::setup::UPSTREAM_KEY;
 use crate::upstream::Seen;
+use crate::vitals;
 use crate::wire::field;
 
 /// All that was seen of a world.
@@ -59,22 +60,36 @@ pub struct Holding {
 #[must_use]
 pub fn judge(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
-    o1(evidence, &mut wrong);
+    let rows = Rows::of(evidence);
+    o1(evidence, &rows, &mut wrong);
     o2(evidence, &mut wrong);
     o3(evidence, &mut wrong);
-    o4(evidence, &mut wrong);
+    o4(evidence, &rows, &mut wrong);
     o5(evidence, &mut wrong);
     o6(evidence, &mut wrong);
-    o7(evidence, &mut wrong);
+    o7(evidence, &rows, &mut wrong);
     wrong.extend(evidence.leaks.iter().map(|leak| format!("O8 {leak}")));
     wrong
 }
 
-impl Evidence {
-    fn rows_of(&self, id: &str) -> Vec<&RequestRow> {
-        self.rows.iter().filter(|row| row.id.to_string() == id).collect()
+/// The rows of each request, by its id.
+struct Rows<'e>(BTreeMap<String, Vec<&'e RequestRow>>);
+
+impl<'e> Rows<'e> {
+    fn of(evidence: &'e Evidence) -> Self {
+        let mut rows: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for row in &evidence.rows {
+            rows.entry(row.id.to_string()).or_default().push(row);
+        }
+        Self(rows)
     }
 
+    fn with(&self, id: &str) -> &[&'e RequestRow] {
+        self.0.get(id).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Evidence {
     fn policy_at(&self, revision: u64) -> Option<&Policy> {
         let before = self.policies.iter().rev().find(|(from, _)| *from <= revision);
         before.map(|(_, policy)| policy)
@@ -86,12 +101,12 @@ fn subject_of(row: &RequestRow) -> String {
 }
 
 /// Every request line the upstream saw equals exactly one row marked allowed, and none was sent twice.
-fn o1(evidence: &Evidence, wrong: &mut Vec<String>) {
+fn o1(evidence: &Evidence, rows: &Rows<'_>, wrong: &mut Vec<String>) {
     let mut ids = BTreeMap::new();
     for seen in &evidence.seen {
         let id = field(&seen.fields, "x-request-id").unwrap_or_default();
         *ids.entry(id).or_insert(0) += 1;
-        match evidence.rows_of(id).as_slice() {
+        match rows.with(id) {
             [row] => compare(seen, row, wrong),
             rows => wrong.push(format!(
                 "O1 {} rows for the forwarded `{} {}`",
@@ -182,10 +197,10 @@ fn o3(evidence: &Evidence, wrong: &mut Vec<String>) {
 }
 
 /// By folded name: what the proxy says of each request, and how often it may.
-fn o4(evidence: &Evidence, wrong: &mut Vec<String>) {
+fn o4(evidence: &Evidence, rows: &Rows<'_>, wrong: &mut Vec<String>) {
     for seen in &evidence.seen {
         let id = field(&seen.fields, "x-request-id").unwrap_or_default();
-        let Some(row) = evidence.rows_of(id).first().copied() else { continue };
+        let Some(row) = rows.with(id).first().copied() else { continue };
         let host = row.host.clone().unwrap_or_default();
         let (client, once, scheme) = (row.client_ip.clone(), "\0once".to_owned(), evidence.scheme);
         let mut expected = BTreeMap::from([
@@ -278,9 +293,9 @@ fn o6(evidence: &Evidence, wrong: &mut Vec<String>) {
 }
 
 /// Every answer has one row that agrees with it, and every row has its end.
-fn o7(evidence: &Evidence, wrong: &mut Vec<String>) {
+fn o7(evidence: &Evidence, rows: &Rows<'_>, wrong: &mut Vec<String>) {
     for answer in evidence.answers.iter().filter(|answer| !answer.id().is_empty()) {
-        match evidence.rows_of(answer.id()).as_slice() {
+        match rows.with(answer.id()) {
             [row] => agree(answer, row, evidence.crashes, wrong),
             rows => wrong.push(format!(
                 "O7 {} rows for the answer {} {} `{}`",
@@ -329,12 +344,46 @@ fn agree(answer: &Answer, row: &RequestRow, crashes: u64, wrong: &mut Vec<String
     }
 }
 
+/// Whether a thread is one of a node's.
+fn is_of_node(name: &str) -> bool {
+    name == "journal" || name == "ledger" || name.starts_with("proxy-")
+}
+
+/// What a node that was stopped has left behind: sockets at its port, files of its directory, and its threads, where
+/// they can be nobody else's.
+pub(crate) async fn remains(port: u16, data: &std::path::Path, company: Company) -> Vec<String> {
+    settled(async || {
+        let mut left = vitals::open_below(data);
+        left.extend(
+            (sockets(port, |state| OURS.contains(&state)) > 0).then(|| format!("sockets at port {port}")),
+        );
+        if company == Company::Alone {
+            let threads = vitals::threads().into_iter().filter(|name| is_of_node(name));
+            left.extend(threads.map(|name| format!("the thread `{name}`")));
+        }
+        left.into_iter().map(|what| format!("a stopped node has left {what}")).collect()
+    })
+    .await
+}
+
+/// Whether other worlds share the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Company {
+    Alone,
+    Others,
+}
+
 /// What is still open in a node when its clients have gone: exchanges, and connections nobody is at.
 pub(crate) async fn leaks(node: &Node) -> Vec<String> {
+    settled(async || open(node).await).await
+}
+
+/// Looks until nothing is left, for as long as that may take; what is left then.
+async fn settled(mut look: impl AsyncFnMut() -> Vec<String>) -> Vec<String> {
     let mut left = Vec::new();
     let settled = async {
         loop {
-            left = open(node).await;
+            left = look().await;
             if left.is_empty() {
                 return;
             }
@@ -347,7 +396,7 @@ pub(crate) async fn leaks(node: &Node) -> Vec<String> {
 
 async fn open(node: &Node) -> Vec<String> {
     let exchanges = node.gateway().open_exchanges().await;
-    let forsaken = forsaken(node.proxy_address().port());
+    let forsaken = sockets(node.proxy_address().port(), |state| state == CLOSE_WAIT);
     let mut left = Vec::new();
     if exchanges > 0 {
         left.push(format!("{exchanges} exchanges are open and nobody waits for them"));
@@ -358,15 +407,20 @@ async fn open(node: &Node) -> Vec<String> {
     left
 }
 
-/// Connections at a local port whose peer has closed and we have not (CLOSE_WAIT), from `proc_net_tcp(5)`.
-fn forsaken(port: u16) -> usize {
+/// As `proc_net_tcp(5)` says it: the peer has closed, and we have not.
+const CLOSE_WAIT: &str = "08";
+/// Open, to be accepted from, or left by the peer: all others are the system's alone.
+const OURS: [&str; 3] = ["01", "0A", CLOSE_WAIT];
+
+/// How many sockets there are at a local port in such a state, from `proc_net_tcp(5)`.
+fn sockets(port: u16, counts: fn(&str) -> bool) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let here = format!(":{port:04X}");
-    let waits = |line: &&str| {
+    let counted = |line: &&str| {
         let mut columns = line.split_whitespace().skip(1);
-        columns.next().is_some_and(|local| local.ends_with(&here)) && columns.nth(1) == Some("08")
+        columns.next().is_some_and(|local| local.ends_with(&here)) && columns.nth(1).is_some_and(counts)
     };
-    table.lines().skip(1).filter(waits).count()
+    table.lines().skip(1).filter(counted).count()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use access::{Clock as _, Revision};
@@ -22,12 +23,13 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::client::{Answer, Ask, Book, Conn};
 use crate::disk::{Fault, FaultyDisk};
+use crate::files::{copy, files};
 use crate::frames::Frames;
 use crate::h2c::H2;
-use crate::oracle::{Evidence, Holding};
+use crate::oracle::{Company, Evidence, Holding};
 use crate::setup::{Pace, Places, Setup, UPSTREAM_KEY};
 use crate::time::{Random, TestClock, eventually};
-use crate::upstream::Upstream;
+use crate::upstream::{Seen, Upstream};
 use crate::{logs, oracle, tls};
 
 /// The most connections that one core of a world takes.
@@ -36,6 +38,9 @@ const CONNECTIONS_MAX: usize = 1_000;
 const RETRY: Duration = Duration::from_millis(250);
 /// How long open exchanges may go on when a node is stopped.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How many worlds there are in this process.
+static WORLDS: AtomicUsize = AtomicUsize::new(0);
 
 /// A running Daypass with everything around it.
 pub struct World {
@@ -53,6 +58,8 @@ pub struct World {
     crashes: u64,
     policies: Vec<(u64, crate::reference::Policy)>,
     pub(crate) issued: RefCell<Issued>,
+    /// What upstreams saw that are not the world's own.
+    witnessed: RefCell<Vec<Seen>>,
     finished: Cell<Finished>,
 }
 
@@ -91,6 +98,7 @@ impl World {
     /// It does not come up.
     pub async fn of(setup: Setup) -> Self {
         logs::keep();
+        WORLDS.fetch_add(1, Ordering::SeqCst);
         let nobody = TcpSocket::new_v4().unwrap();
         // Bound and not listening: connections are refused, and nobody else takes the port.
         nobody.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -117,6 +125,7 @@ impl World {
             crashes: 0,
             policies: Vec::new(),
             issued: RefCell::default(),
+            witnessed: RefCell::default(),
             finished: Cell::new(Finished::No),
         };
         world.boot().await;
@@ -185,6 +194,17 @@ impl World {
     #[must_use]
     pub const fn h2c(&self) -> &Upstream {
         &self.h2c
+    }
+
+    /// Adds what an upstream saw that is not the world's own.
+    pub fn witness(&self, seen: Vec<Seen>) {
+        self.witnessed.borrow_mut().extend(seen);
+    }
+
+    /// Where the answers are kept that clients got.
+    #[must_use]
+    pub fn book(&self) -> Book {
+        self.book.clone()
     }
 
     /// The journal's disk.
@@ -405,7 +425,10 @@ impl World {
             leaks = oracle::leaks(self.node()).await;
             let metrics = self.metrics().await;
             self.issued.get_mut().texts.push(("metrics".to_owned(), metrics.into_bytes()));
+            let port = self.node().proxy_address().port();
             self.stop().await;
+            let company = if WORLDS.load(Ordering::SeqCst) == 1 { Company::Alone } else { Company::Others };
+            leaks.extend(oracle::remains(port, &self.data, company).await);
         }
         let issued = self.issued.get_mut();
         let mut texts = std::mem::take(&mut issued.texts);
@@ -416,7 +439,7 @@ impl World {
             scheme: self.setup.scheme(),
             policies: self.policies.clone(),
             holdings: self.issued.get_mut().holdings.clone(),
-            seen: self.upstream.seen().into_iter().chain(self.h2c.seen()).collect(),
+            seen: [self.upstream.seen(), self.h2c.seen(), self.witnessed.take()].concat(),
             rows: self.rows(),
             answers: self.book.answers(),
             secrets: self.issued.get_mut().secrets.clone(),
@@ -454,6 +477,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        WORLDS.fetch_sub(1, Ordering::SeqCst);
         // A fault that holds the journal's thread would outlive the test.
         self.disk.set(Fault::None);
         if self.finished.get() == Finished::No && !std::thread::panicking() {
@@ -462,39 +486,8 @@ impl Drop for World {
     }
 }
 
-async fn tcp(address: SocketAddr) -> TcpStream {
+pub(crate) async fn tcp(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     stream
-}
-
-/// Copies what a process that starts later would find; locks and sockets are not copied.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let (path, name) = (entry.path(), entry.file_name());
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            copy(&path, &to.join(name));
-        } else if kind.is_file() && name != "lock" {
-            std::fs::copy(&path, to.join(name)).unwrap();
-        }
-    }
-}
-
-/// Every file below a directory.
-fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let entry = entry.unwrap();
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            found.extend(files(&entry.path()));
-        } else if kind.is_file() {
-            let path = entry.path();
-            found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
-        }
-    }
-    found
 }

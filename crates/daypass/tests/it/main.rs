@@ -22,6 +22,8 @@ mod headers;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod http2;
 mod http2_limits;
 #[cfg(test)]

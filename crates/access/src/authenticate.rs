@@ -8,6 +8,7 @@ use crate::arrival::{Arrival, Shown};
 use crate::credential::{self, CredentialId, CredentialKind, Digest};
 use crate::id::RoleName;
 use crate::policy::ApiIndex;
+use crate::quirk::Quirks;
 use crate::refused::{Known, Reason, Refused};
 use crate::role::MethodPath;
 use crate::subject::{SubjectId, SubjectKind};
@@ -45,13 +46,18 @@ pub struct Holder<'v> {
 /// Finds out who asks.
 ///
 /// # Errors
-/// `credential_missing`, `_invalid`, `_expired`, `_revoked` or `grant_ended`, knowing as much as the
-/// credential told.
+/// `request_malformed` for a path that the API does not take; `credential_missing`, `_invalid`, `_expired`,
+/// `_revoked` or `grant_ended`, knowing as much as the credential told.
 pub fn authenticate<'v, 'a>(view: &'v View, arrival: &'v Arrival<'a>) -> Result<Identified<'v, 'a>, Refused> {
     let path = arrival.target.path();
     let route =
         view.policy.route(arrival.host, path).map(|(api, rest)| (api, path.len().saturating_sub(rest.len())));
-    let api = route.and_then(|(index, _)| view.policy.api(index)).map(|api| api.name.clone());
+    let routed = route.and_then(|(index, _)| view.policy.api(index));
+    let api = routed.map(|api| api.name.clone());
+    if let Err(why) = arrival.target.require(routed.map_or(Quirks::NONE, |api| api.quirks)) {
+        let known = Known { api, ..Known::default() };
+        return Err(Refused::because(Reason::RequestMalformed, why.to_string()).knowing(known));
+    }
     let holder = identify(view, arrival.shown, arrival.at).map_err(|mut refused| {
         refused.known.api = api;
         refused

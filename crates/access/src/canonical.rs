@@ -2,18 +2,22 @@
 //!
 //! A path has one canonical form: every byte that may stand for itself does, all others are escaped with
 //! upper-case digits (RFC 3986, sections 2.1, 3.3 and 6.2.2). What two readers could take for different
-//! paths is refused, not repaired: dot segments, empty segments, encoded slashes and backslashes, `;`
-//! parameters, control bytes, escapes of escapes, and bytes that are not UTF-8.
+//! paths is refused, not repaired: dot segments, backslashes, control bytes, escapes of escapes, and bytes that
+//! are not UTF-8 always; encoded slashes, `;` parameters and empty segments unless the API allows them (see
+//! [`Quirk`]).
 //! Not here: the length of a target, which the listener bounds.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+
+use crate::quirk::{Quirk, Quirks};
 
 /// A path and query in canonical form. Only [`Target::parse`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target<'a> {
     path: Cow<'a, str>,
     query: Option<Cow<'a, str>>,
+    quirks: Quirks,
 }
 
 /// Why a target has no canonical form.
@@ -28,9 +32,12 @@ pub enum Ambiguous {
     /// Two slashes in a row.
     #[error("the path has an empty segment")]
     EmptySegment,
-    /// A slash or backslash, encoded or raw.
-    #[error("the path has an encoded slash or a backslash")]
+    /// A slash that is encoded.
+    #[error("the path has an encoded slash")]
     EncodedSlash,
+    /// A backslash, encoded or raw.
+    #[error("the path has a backslash")]
+    Backslash,
     /// A `;` in the path, encoded or raw.
     #[error("the path has a `;` parameter")]
     Parameter,
@@ -49,12 +56,33 @@ pub enum Ambiguous {
 }
 
 impl<'a> Target<'a> {
-    /// The canonical form of a raw origin-form target, path and query apart.
+    /// The canonical form of a raw origin-form target, path and query apart. What an API may allow is kept in mind
+    /// for [`Target::require`].
     ///
     /// # Errors
-    /// [`Ambiguous`] when readers could differ about what is asked.
+    /// [`Ambiguous`] when readers could differ about what is asked, whatever an API allows.
     pub fn parse(path: &'a str, query: Option<&'a str>) -> Result<Self, Ambiguous> {
-        Ok(Self { path: canonical_path(path)?, query: query.map(canonical_query).transpose()? })
+        let mut quirks = Quirks::NONE;
+        let path = canonical_path(path, &mut quirks)?;
+        Ok(Self { path, query: query.map(canonical_query).transpose()?, quirks })
+    }
+
+    /// Whether the path keeps to what its API allows; nothing is allowed where there is no API.
+    ///
+    /// # Errors
+    /// [`Ambiguous`], about the first thing that is not allowed.
+    pub fn require(&self, allowed: Quirks) -> Result<(), Ambiguous> {
+        match self.quirks.first_beyond(allowed) {
+            None => Ok(()),
+            Some(Quirk::EncodedSlash) => Err(Ambiguous::EncodedSlash),
+            Some(Quirk::Parameters) => Err(Ambiguous::Parameter),
+            Some(Quirk::EmptySegments) => Err(Ambiguous::EmptySegment),
+        }
+    }
+
+    /// What the path has that readers differ about.
+    pub(crate) const fn quirks(&self) -> Quirks {
+        self.quirks
     }
 
     /// The canonical path, from its first `/`.
@@ -97,39 +125,55 @@ const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-fn canonical_path(raw: &str) -> Result<Cow<'_, str>, Ambiguous> {
+fn canonical_path<'a>(raw: &'a str, quirks: &mut Quirks) -> Result<Cow<'a, str>, Ambiguous> {
     if !raw.starts_with('/') {
         return Err(Ambiguous::Form);
     }
     let plain = raw.bytes().all(|byte| is_plain(byte) || byte == b'/');
-    let path = if plain { Cow::Borrowed(raw) } else { Cow::Owned(respell_path(raw)?) };
-    refuse_odd_segments(&path)?;
+    let path = if plain { Cow::Borrowed(raw) } else { Cow::Owned(respell_path(raw, quirks)?) };
+    match quirks.is_none() {
+        true => judge_segments(path.as_bytes(), quirks)?,
+        // Readers who take an encoded slash for a slash see more segments, and those who drop parameters shorter ones.
+        false => judge_segments(path.replace("%2F", "/").as_bytes(), quirks)?,
+    }
     Ok(path)
 }
 
-fn refuse_odd_segments(path: &str) -> Result<(), Ambiguous> {
+fn judge_segments(path: &[u8], quirks: &mut Quirks) -> Result<(), Ambiguous> {
     // Bytes: a search for a character costs more than the segments do.
-    let mut rest = path.as_bytes().split(|byte| *byte == b'/').skip(1).peekable();
+    let mut rest = path.split(|byte| *byte == b'/').skip(1).peekable();
     while let Some(segment) = rest.next() {
-        match segment {
+        match bare(segment) {
             b"." | b".." => return Err(Ambiguous::DotSegment),
-            b"" if rest.peek().is_some() => return Err(Ambiguous::EmptySegment),
+            b"" if rest.peek().is_some() || !segment.is_empty() => quirks.add(Quirk::EmptySegments),
             _ => {}
         }
     }
     Ok(())
 }
 
-fn respell_path(raw: &str) -> Result<String, Ambiguous> {
+/// A segment without its parameters, as they are or encoded.
+fn bare(segment: &[u8]) -> &[u8] {
+    let dots = segment.iter().take_while(|byte| **byte == b'.').count();
+    match segment.split_at_checked(dots) {
+        Some((dots, rest)) if rest.starts_with(b";") || rest.starts_with(b"%3B") => dots,
+        _ => segment,
+    }
+}
+
+fn respell_path(raw: &str, quirks: &mut Quirks) -> Result<String, Ambiguous> {
     let mut spelled = String::with_capacity(raw.len());
     let mut decoded = Vec::with_capacity(raw.len());
     let mut rest = raw.bytes();
     while let Some(byte) = rest.next() {
         match byte {
             b'/' => spelled.push('/'),
-            b'\\' => return Err(Ambiguous::EncodedSlash),
-            b';' => return Err(Ambiguous::Parameter),
-            b'%' => spell_escape(&mut rest, &mut spelled, &mut decoded)?,
+            b'\\' => return Err(Ambiguous::Backslash),
+            b';' => {
+                quirks.add(Quirk::Parameters);
+                spelled.push(';');
+            }
+            b'%' => spell_escape(&mut rest, &mut spelled, &mut decoded, quirks)?,
             plain if is_plain(plain) => spelled.push(plain as char),
             _ => return Err(Ambiguous::Byte),
         }
@@ -154,12 +198,20 @@ fn spell_escape(
     rest: &mut std::str::Bytes<'_>,
     spelled: &mut String,
     decoded: &mut Vec<u8>,
+    quirks: &mut Quirks,
 ) -> Result<(), Ambiguous> {
     let byte = escaped_byte(rest)?;
     match byte {
-        b'/' | b'\\' => return Err(Ambiguous::EncodedSlash),
+        b'\\' => return Err(Ambiguous::Backslash),
+        b'/' => {
+            quirks.add(Quirk::EncodedSlash);
+            spelled.push_str("%2F");
+        }
         // A proxy behind this one that decodes it writes `;`, which a server behind that cuts off: `..%3b` is `..`.
-        b';' => return Err(Ambiguous::Parameter),
+        b';' => {
+            quirks.add(Quirk::Parameters);
+            spelled.push_str("%3B");
+        }
         0..0x20 | 0x7f => return Err(Ambiguous::Byte),
         plain if is_plain(plain) => spelled.push(plain as char),
         other => push_escape(spelled, other),
@@ -211,7 +263,12 @@ mod tests {
     use super::*;
 
     fn path(raw: &str) -> Result<String, Ambiguous> {
-        Target::parse(raw, None).map(|target| target.path().to_owned())
+        loosely(raw, Quirks::NONE)
+    }
+
+    fn loosely(raw: &str, allowed: Quirks) -> Result<String, Ambiguous> {
+        let target = Target::parse(raw, None)?;
+        target.require(allowed).map(|()| target.path().to_owned())
     }
 
     #[test]
@@ -235,11 +292,11 @@ mod tests {
             ("//a", Ambiguous::EmptySegment),
             ("/a//b", Ambiguous::EmptySegment),
             ("/a%2fb", Ambiguous::EncodedSlash),
-            ("/a%5Cb", Ambiguous::EncodedSlash),
-            ("/a\\b", Ambiguous::EncodedSlash),
+            ("/a%5Cb", Ambiguous::Backslash),
+            ("/a\\b", Ambiguous::Backslash),
             ("/a;b=c/d", Ambiguous::Parameter),
             ("/a%3bb", Ambiguous::Parameter),
-            ("/a/..%3B/b", Ambiguous::Parameter),
+            ("/a/..%3B/b", Ambiguous::DotSegment),
             ("/a b", Ambiguous::Byte),
             ("/a#b", Ambiguous::Byte),
             ("/caf\u{e9}", Ambiguous::Byte),
@@ -260,6 +317,37 @@ mod tests {
     }
 
     #[test]
+    fn an_api_may_allow_what_is_spelled_in_one_way_only() {
+        let slash = Quirks::of([Quirk::EncodedSlash]);
+        assert_eq!(loosely("/p/a%2fb/c", slash).as_deref(), Ok("/p/a%2Fb/c"));
+        assert_eq!(loosely("/p/a;v=1/c", Quirks::of([Quirk::Parameters])).as_deref(), Ok("/p/a;v=1/c"));
+        assert_eq!(loosely("/p//c", Quirks::of([Quirk::EmptySegments])).as_deref(), Ok("/p//c"));
+        for other in [Quirks::of([Quirk::Parameters, Quirk::EmptySegments]), Quirks::NONE] {
+            assert_eq!(loosely("/p/a%2fb/c", other), Err(Ambiguous::EncodedSlash));
+        }
+    }
+
+    #[test]
+    fn no_dot_segment_hides_behind_what_an_api_allows() {
+        for raw in [
+            "/a%2f..%2fb",
+            "/a/..%2fb",
+            "/a%2F%2e%2e/b",
+            "/a/..;x/b",
+            "/a/.;/b",
+            "/a/..%3b/b",
+            "/a;x%2f..;y/b",
+            "/..%2f",
+        ] {
+            assert_eq!(loosely(raw, Quirks::ALL), Err(Ambiguous::DotSegment), "{raw}");
+        }
+        for raw in ["/%2fa", "/a%2F%2fb", "/a/%2fb", "/;x/a", "/a/;/b", "/a/;x"] {
+            let most = Quirks::of([Quirk::EncodedSlash, Quirk::Parameters]);
+            assert_eq!(loosely(raw, most), Err(Ambiguous::EmptySegment), "{raw}");
+        }
+    }
+
+    #[test]
     fn a_trailing_slash_makes_another_path() {
         assert_eq!(path("/a/").as_deref(), Ok("/a/"));
         assert_eq!(path("/").as_deref(), Ok("/"));
@@ -276,9 +364,19 @@ mod tests {
     proptest! {
         #[test]
         fn a_canonical_path_is_its_own_canonical_form(raw in prop_oneof!["/[ -~]{0,40}", "/[%2356ef/.]{0,24}"]) {
-            if let Ok(once) = path(&raw) {
-                let again = path(&once);
+            if let Ok(once) = loosely(&raw, Quirks::ALL) {
+                let again = loosely(&once, Quirks::ALL);
                 prop_assert_eq!(again, Ok(once));
+            }
+        }
+
+        #[test]
+        fn what_is_allowed_has_no_dot_segment_for_any_reader(raw in "/[.%2fFeE;3bB/a]{0,16}") {
+            let Ok(once) = loosely(&raw, Quirks::ALL) else { return Ok(()) };
+            let read = once.replace("%2F", "/").replace("%3B", ";");
+            for segment in read.split('/') {
+                let bare = segment.split(';').next().unwrap_or_default();
+                prop_assert!(bare != "." && bare != "..", "{once}");
             }
         }
 

@@ -17,6 +17,7 @@ pub mod id;
 pub mod limit;
 pub mod operation;
 pub mod policy;
+pub mod quirk;
 pub mod refused;
 pub mod role;
 pub mod secret;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{ApiName, Name, RoleName};
 use crate::limit::Rate;
 use crate::operation::{Operation, SameRequests};
+use crate::quirk::Quirks;
 use crate::role::Role;
 use crate::subject::{SubjectId, SubjectKind};
 
@@ -43,6 +44,9 @@ pub struct Api {
     pub unlisted: Unlisted,
     /// The longest request body, in bytes.
     pub request_body_bytes_max: u64,
+    /// What its paths may have that readers differ about.
+    #[serde(default, skip_serializing_if = "Quirks::is_none")]
+    pub quirks: Quirks,
     /// How many requests of all subjects together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::Target;
+use crate::quirk::Quirks;
 
 /// A path with places to fill: `/v1/orders/{id}`, `/v1/*/items`, `/v1/**`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +88,15 @@ impl Template {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// What a path must have that readers differ about for the template to cover it.
+    #[must_use]
+    pub fn quirks(&self) -> Quirks {
+        let literals = self.segments.iter().flat_map(Segment::literals);
+        let spelled: Vec<_> = literals.map(|literal| format!("/x{literal}")).collect();
+        let targets = spelled.iter().filter_map(|path| Target::parse(path, None).ok());
+        Quirks::of(targets.flat_map(|target| target.quirks().iter()))
     }
 
     /// Whether it covers a canonical path.
@@ -326,11 +336,20 @@ mod tests {
 
     #[test]
     fn templates_that_could_never_match_are_refused() {
-        for text in [
-            "", "v1", "/v1/**/a", "/a*", "/{", "/{}", "/a}", "/a//b", "/a/../b", "/a%2Fb", "/a%41", "/a b",
-            "/a;b",
-        ] {
+        for text in
+            ["", "v1", "/v1/**/a", "/a*", "/{", "/{}", "/a}", "/a//b", "/a/../b", "/a%2fb", "/a%41", "/a b"]
+        {
             assert!(text.parse::<Template>().is_err(), "{text} was accepted");
+        }
+    }
+
+    #[test]
+    fn what_a_template_needs_of_paths_is_known() {
+        for (text, expected) in
+            [("/a/{b}", &[][..]), ("/{a}/b%2Fc", &["encoded_slash"]), ("/a;v={b}/**", &["parameters"])]
+        {
+            let needed: Vec<_> = template(text).quirks().iter().map(crate::quirk::Quirk::as_str).collect();
+            assert_eq!(needed, expected, "{text}");
         }
     }
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::operation::Router;
 use crate::policy::Unlisted;
+use crate::quirk::Quirks;
 use crate::role::Unread;
 
 const OPERATIONS: [(&str, Method, &str, &[&str]); 6] = [
@@ -29,6 +30,7 @@ fn api(contract: bool) -> Api {
         operations: contract.then(|| operations.into()),
         unlisted: Unlisted::Allow,
         request_body_bytes_max: 0,
+        quirks: Quirks::NONE,
         rate: None,
     }
 }

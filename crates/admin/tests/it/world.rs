@@ -263,6 +263,7 @@ fn policy() -> Policy {
         operations: Some(operations),
         unlisted: Unlisted::Refuse,
         request_body_bytes_max: 1024,
+        quirks: access::quirk::Quirks::NONE,
         rate: None,
     };
     let role = |rule: &str| Role {

@@ -1,5 +1,8 @@
 //! `daypass check`
 
+use access::policy::Api;
+use access::quirk::Quirk;
+use admin::near::listed;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -29,7 +32,7 @@ fn print(context: &Context<'_>, loaded: &Loaded) -> Result<(), Failure> {
     let policy = &loaded.settings.policy;
     let apis = policy.apis.iter().map(|api| {
         json!({ "api": api.name, "contract": api.operations.is_some(),
-            "operations": api.operations.as_ref().map(Vec::len) })
+            "operations": api.operations.as_ref().map(Vec::len), "allow_in_paths": api.quirks })
     });
     let summary = json!({
         "ok": true,
@@ -41,7 +44,12 @@ fn print(context: &Context<'_>, loaded: &Loaded) -> Result<(), Failure> {
         "warnings": lines(&loaded.warnings),
     });
     match context.output.format() {
-        Format::Table => context.output.line(&sentence(loaded))?,
+        Format::Table => {
+            context.output.line(&sentence(loaded))?;
+            for api in policy.apis.iter().filter(|api| !api.quirks.is_none()) {
+                context.output.line(&looser(api))?;
+            }
+        }
         Format::Json | Format::Jsonl => context.output.json(&summary)?,
     }
     Ok(())
@@ -59,6 +67,12 @@ fn sentence(loaded: &Loaded) -> String {
         counted(warnings, "warning"),
     ];
     format!("ok  {file}: {apis}, {operations}, {roles}, {warnings}")
+}
+
+/// What an API allows that is refused everywhere else.
+fn looser(api: &Api) -> String {
+    let allowed: Vec<_> = api.quirks.iter().map(Quirk::as_str).collect();
+    format!("looser  {}: its paths may have {}", api.name, listed(allowed.into_iter()))
 }
 
 /// `no roles`, `1 role`, `2 roles`

@@ -35,6 +35,10 @@ pub struct Api {
     /// Whether decisions are enforced.
     #[serde(default)]
     pub mode: Placed<Mode>,
+    /// What its paths may have that readers differ about: `encoded_slash` (`%2F`), `parameters` (`;`), `empty_segments`
+    /// (`//`). Nothing by default: such requests are refused. Rules take each for a part of the path as it is spelled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_in_paths: Vec<Quirk>,
     /// What is added to each request on its way to the upstream.
     #[serde(default)]
     pub credentials: Credentials,
@@ -71,6 +75,18 @@ pub enum Unlisted {
     Refuse,
     /// Path rules may name them.
     Allow,
+}
+
+/// Something in a path that readers differ about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quirk {
+    /// `%2F`, which some take for a slash.
+    EncodedSlash,
+    /// `;`, which some take for the start of parameters that are no part of the path.
+    Parameters,
+    /// `//`, which some take for one slash.
+    EmptySegments,
 }
 
 /// Whether decisions are enforced.

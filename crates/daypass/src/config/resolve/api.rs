@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use access::operation::Operation;
 use access::policy::{Api, Route, Unlisted};
+use access::quirk::{Quirk, Quirks};
 use access::role::{Rule, Scope};
 use access::{ApiName, Secret};
 use http::{HeaderName, HeaderValue};
@@ -35,6 +36,14 @@ pub(super) struct ApiMarks {
     pub(super) routes: BTreeMap<ApiName, Place>,
     /// Those whose operations are not known because their contract is wrong.
     pub(super) unread: BTreeSet<ApiName>,
+}
+
+const fn quirk(written: &written::Quirk) -> Quirk {
+    match written {
+        written::Quirk::EncodedSlash => Quirk::EncodedSlash,
+        written::Quirk::Parameters => Quirk::Parameters,
+        written::Quirk::EmptySegments => Quirk::EmptySegments,
+    }
 }
 
 impl Resolver<'_> {
@@ -72,6 +81,7 @@ impl Resolver<'_> {
                 written::Unlisted::Allow => Unlisted::Allow,
             },
             request_body_bytes_max: self.size(&limits.request_body).unwrap_or_default(),
+            quirks: Quirks::of(written.allow_in_paths.iter().map(quirk)),
             rate: self.rate(limits.rate.as_ref(), limits.burst.as_ref()),
         });
         let upstreams = self.upstreams(&written.upstreams, written.upstream_tls.as_ref());

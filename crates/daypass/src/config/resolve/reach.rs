@@ -19,12 +19,23 @@ impl Resolver<'_> {
         let marked = |(name, role)| Some((role, roles.get::<RoleName>(name)?));
         for (role, marks) in policy.roles.iter().filter_map(marked) {
             for (list, rule, place) in rules(role, marks) {
-                let Some((api, operations)) = contract(policy, rule) else { continue };
                 let Scope::Path(path) = rule.scope() else { continue };
+                self.check_quirks(policy, rule, path, place);
+                let Some((api, operations)) = contract(policy, rule) else { continue };
                 if !operations.iter().any(|operation| matches(path, operation)) {
                     self.report(list, place, api, &advise(path, operations));
                 }
             }
+        }
+    }
+
+    /// Refuses a rule for paths that its API does not take at all.
+    fn check_quirks(&mut self, policy: &Policy, rule: &Rule, path: &MethodPath, place: Place) {
+        let Some(api) = policy.apis.iter().find(|api| api.name == *rule.api()) else { return };
+        if let Some(quirk) = path.template().quirks().first_beyond(api.quirks) {
+            let (name, quirk) = (&api.name, quirk.as_str());
+            let says = format!("no path that `{name}` takes is covered by this rule");
+            self.refuse(place, says, format!("write `allow_in_paths: [{quirk}]` under `{name}`, if its upstream takes such paths for what the rules do"));
         }
     }
 

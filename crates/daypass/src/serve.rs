@@ -144,6 +144,7 @@ impl Fixed {
             console,
             identities: _,
             drain: _,
+            callers: _,
             public_url: _,
             data,
             durability,
@@ -206,7 +207,8 @@ async fn replace(
         let changed = changed.join(", ");
         anyhow::bail!("{changed} can only change with a restart: put it back, or restart the server");
     }
-    let (plans, secured) = (plans(settings.forwards)?, Secured::with(&settings.identities)?);
+    let (plans, secured) =
+        (plans(settings.forwards)?, Secured::with(&settings.identities, settings.callers)?);
     Ok((node.reload(settings.policy, plans, secured).await?, warnings, settings.drain))
 }
 
@@ -259,7 +261,7 @@ pub fn parts(settings: Settings) -> anyhow::Result<Parts> {
         data: settings.data,
         proxy: settings.proxy,
         console: settings.console,
-        secured: Secured::with(&settings.identities)?,
+        secured: Secured::with(&settings.identities, settings.callers)?,
         cores,
         connections_per_core: connections_per_core(cores),
         journal: JournalParts { durability, disk: None },

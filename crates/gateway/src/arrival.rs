@@ -106,6 +106,11 @@ impl<'a> Fields<'a> {
         read
     }
 
+    /// The request is refused for this, whatever else it says.
+    pub(crate) const fn find_fault(&mut self, fault: &'static str) {
+        self.fault = Some(fault);
+    }
+
     /// Whether the client waits to be told that it may send its body.
     pub(crate) fn expects(&self) -> bool {
         self.expect != Field::Absent

@@ -65,6 +65,8 @@ pub const USER_AGENT_BYTES_MAX: usize = 256;
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// The most connections of one core: further ones are closed at once.
 pub const CONNECTIONS_PER_CORE_MAX: usize = 20_000;
+/// The longest header of the PROXY protocol, in bytes: beyond it the connection is closed.
+pub const PROXY_HEADER_BYTES_MAX: usize = 536;
 /// The most streams of one HTTP/2 connection.
 pub const H2_STREAMS_MAX: u32 = 100;
 /// The longest decoded header list of an HTTP/2 request, in bytes.

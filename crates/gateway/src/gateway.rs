@@ -18,6 +18,7 @@ use crate::limits::Limits;
 use crate::listen::{self, Share};
 use crate::picture::{Picture, Views};
 use crate::pipeline::Pipeline;
+use crate::source::Sources;
 use crate::streams::{CutCounts, Streams};
 use crate::tls::Doors;
 
@@ -43,6 +44,8 @@ pub struct Options {
     pub seed: u64,
     /// The TLS of its listener; without any it listens in the clear.
     pub doors: Arc<Doors>,
+    /// Whom it believes, and how many connections a source may have.
+    pub sources: Arc<Sources>,
     /// How many client connections each thread takes; at most [`crate::bounds::CONNECTIONS_PER_CORE_MAX`].
     pub connections_per_core: usize,
 }
@@ -130,6 +133,7 @@ impl Gateway {
                 random: options.seed.wrapping_add(place as u64),
                 listener,
                 doors: options.doors.clone(),
+                sources: options.sources.clone(),
                 connections_max: options.connections_per_core.min(CONNECTIONS_PER_CORE_MAX),
                 orders: receiver,
                 acknowledgements: acknowledgements.clone(),
@@ -239,6 +243,7 @@ struct Seed {
     random: u64,
     listener: std::net::TcpListener,
     doors: Arc<Doors>,
+    sources: Arc<Sources>,
     connections_max: usize,
     orders: mpsc::Receiver<Order>,
     acknowledgements: Arc<Acknowledgements>,
@@ -284,6 +289,7 @@ impl Seed {
             listener,
             self.connections_max,
             self.doors,
+            self.sources,
             self.phase,
         ));
         core.obey(self.orders, &self.acknowledgements).await;

@@ -122,7 +122,7 @@ fn add_cookies(sent: &FieldList, out: &mut impl Sink) {
 
 fn add(added: Added<'_>, upstream: &Upstream, mut add: impl FnMut(&str, &str)) {
     let Added { head, admitted, request_id, traceparent } = added;
-    let (asked, scheme) = (admitted.host, head.peer.security.scheme());
+    let (asked, scheme) = (admitted.host, head.peer.scheme);
     let host = if admitted.host_routed == HostRouted::Yes { asked } else { &*upstream.authority };
     add("host", host);
     add("x-forwarded-for", &head.peer.text);

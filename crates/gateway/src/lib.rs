@@ -14,6 +14,7 @@
 //! Not here: how access changes (the binary hands in a [`Picture`]), the console.
 
 mod alarm;
+mod announced;
 mod arrival;
 mod body;
 mod connect;
@@ -44,6 +45,7 @@ pub mod bounds;
 pub mod gateway;
 pub mod meter;
 pub mod picture;
+pub mod source;
 pub mod tls;
 
 pub use gateway::{Cut, Drained, Gateway, Options, StartError};

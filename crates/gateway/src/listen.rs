@@ -1,8 +1,7 @@
 //! Listening: sockets, connections, and which codec turns their bytes into heads.
 //!
 //! HTTP/1.1 and HTTP/2 share one port: told apart by what was agreed on in the TLS handshake, or without TLS by their
-//! first bytes.
-//! Not here yet: a limit per client address.
+//! first bytes. A believed proxy's connection may begin with a header of the PROXY protocol, before anything else.
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -15,9 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsStream;
 
+use crate::announced::announced;
 use crate::bounds::{DRAIN_QUIET_TIME, HEAD_TIME_MAX, TCP_KEEP_ALIVE_TIME};
 use crate::core::{Core, Phase, draining};
-use crate::peer::{Peer, Security};
+use crate::peer::{Caller, Peer, Security};
+use crate::source::{Place, Sources, Standing};
 use crate::tls::{Doors, ServerTls, Spoken};
 use crate::transport::Transport;
 use crate::{h1, h2};
@@ -57,13 +58,15 @@ pub(crate) async fn serve(
     listener: TcpListener,
     connections_max: usize,
     doors: Arc<Doors>,
+    sources: Arc<Sources>,
     phase: watch::Receiver<Phase>,
 ) {
     let open = |stream: TcpStream, peer: SocketAddr| match core.count_connection(connections_max) {
         Some(counted) => {
-            let (core, phase, tls) = (core.clone(), phase.clone(), doors.tls());
+            let (core, phase) = (core.clone(), phase.clone());
+            let met = (doors.tls(), sources.clone());
             tokio::task::spawn_local(async move {
-                connection(&core, stream, peer.ip(), tls, phase).await;
+                connection(&core, stream, peer.ip().to_canonical(), met, phase).await;
                 drop(counted);
             });
         }
@@ -101,7 +104,7 @@ async fn connection(
     core: &Rc<Core>,
     stream: TcpStream,
     ip: IpAddr,
-    tls: Option<Arc<ServerTls>>,
+    (tls, sources): (Option<Arc<ServerTls>>, Arc<Sources>),
     phase: watch::Receiver<Phase>,
 ) {
     if stream.set_nodelay(true).is_err() || keep_alive(&stream).is_err() {
@@ -113,41 +116,67 @@ async fn connection(
         tokio::time::sleep(DRAIN_QUIET_TIME).await;
     };
     let opened = tokio::select! {
-        opened = tokio::time::timeout(HEAD_TIME_MAX, open(stream, tls)) => opened,
+        opened = tokio::time::timeout(HEAD_TIME_MAX, open(stream, ip, tls, &sources)) => opened,
         // Nothing was asked yet: there is nothing more to wait for.
         () = silent => return,
     };
-    let opened = match opened {
+    let Opened { transport, caller, spoken, place } = match opened {
         Ok(Ok(opened)) => opened,
         // Nothing was asked: there is nothing to answer.
         Ok(Err(error)) => return tracing::debug!(%error, "a client did not begin to speak HTTP"),
         Err(_elapsed) => return,
     };
-    let peer = Rc::new(Peer::new(ip, opened.security));
-    match opened.spoken {
+    match spoken {
         // The codecs are much larger than what waits for the first byte.
-        Spoken::Http1 => Box::pin(h1::serve::serve(core, opened.transport, &peer)).await,
-        Spoken::Http2 => Box::pin(h2::serve(core, opened.transport, peer)).await,
+        Spoken::Http1 => Box::pin(h1::serve::serve(core, transport, &caller)).await,
+        Spoken::Http2 => Box::pin(h2::serve(core, transport, Rc::new(caller))).await,
     }
+    drop(place);
 }
 
-/// A connection of which it is known what it speaks.
+/// A connection of which it is known who is at its other end, and what it speaks.
 struct Opened {
     transport: Transport,
-    security: Security,
+    caller: Caller,
     spoken: Spoken,
+    /// Among the connections of its source; a believed proxy that speaks for many has none.
+    place: Option<Place>,
 }
 
-async fn open(stream: TcpStream, tls: Option<Arc<ServerTls>>) -> std::io::Result<Opened> {
-    let Some(tls) = tls else {
-        let spoken = spoken(&stream).await?;
-        return Ok(Opened { transport: Transport::Tcp(stream), security: Security::None, spoken });
+async fn open(
+    mut stream: TcpStream,
+    ip: IpAddr,
+    tls: Option<Arc<ServerTls>>,
+    sources: &Arc<Sources>,
+) -> std::io::Result<Opened> {
+    let callers = sources.callers();
+    let (ip, place) = match callers.standing(ip) {
+        Standing::Caller => (ip, Some(count(sources, ip)?)),
+        Standing::Forwards => (ip, None),
+        Standing::Announces => match announced(&mut stream).await? {
+            Some(client) => (client, Some(count(sources, client)?)),
+            None => (ip, None),
+        },
     };
-    let tls = tls.accept(stream).await?;
-    let spoken = Spoken::over(&tls);
-    let name = tls.get_ref().1.server_name().map(|name| name.to_ascii_lowercase().into());
-    let transport = Transport::Tls(Box::new(TlsStream::Server(tls)));
-    Ok(Opened { transport, security: Security::Tls(name), spoken })
+    let (transport, security, spoken) = match tls {
+        None => {
+            let spoken = spoken(&stream).await?;
+            (Transport::Tcp(stream), Security::None, spoken)
+        }
+        Some(tls) => {
+            let tls = tls.accept(stream).await?;
+            let spoken = Spoken::over(&tls);
+            let name = tls.get_ref().1.server_name().map(|name| name.to_ascii_lowercase().into());
+            (Transport::Tls(Box::new(TlsStream::Server(tls))), Security::Tls(name), spoken)
+        }
+    };
+    Ok(Opened { transport, caller: Caller::new(Peer::new(ip, security), callers), spoken, place })
+}
+
+fn count(sources: &Arc<Sources>, ip: IpAddr) -> std::io::Result<Place> {
+    sources
+        .count(ip)
+        .ok_or_else(|| std::io::Error::other("as many connections are open as one source may have"))
 }
 
 /// Has the system ask whether the other end is still there: one that vanished says nothing.

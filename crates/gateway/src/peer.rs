@@ -2,13 +2,20 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use arrayvec::ArrayString;
 
-/// Who is at the other end of a connection.
-#[derive(Debug)]
+use crate::arrival::{Field, Fields};
+use crate::fields::FieldList;
+use crate::source::{Callers, Standing};
+
+/// Who is at the other end of a connection, or behind the proxy there.
+#[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) ip: IpAddr,
+    /// What upstreams are told that was asked over.
+    pub(crate) scheme: &'static str,
     /// The address, as the journal keeps it and as `X-Forwarded-For` says it.
     pub(crate) text: ArrayString<48>,
     /// The `for` parameter of `Forwarded` (RFC 7239, section 6).
@@ -17,7 +24,7 @@ pub(crate) struct Peer {
 }
 
 /// How a connection is secured.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Security {
     None,
     /// With the name that the client asked for in its handshake, in lower case.
@@ -26,7 +33,7 @@ pub(crate) enum Security {
 
 impl Security {
     /// The scheme of what is asked for over the connection.
-    pub(crate) const fn scheme(&self) -> &'static str {
+    const fn scheme(&self) -> &'static str {
         match self {
             Self::None => "http",
             Self::Tls(_) => "https",
@@ -46,14 +53,69 @@ impl Security {
 
 impl Peer {
     pub(crate) fn new(ip: IpAddr, security: Security) -> Self {
-        let (mut text, mut forwarded) = (ArrayString::new(), ArrayString::new());
-        // An IPv6 address has at most 45 characters: both fit.
-        let _ = write!(text, "{ip}");
-        let _ = match ip {
-            IpAddr::V4(ip) => write!(forwarded, "for={ip}"),
-            IpAddr::V6(ip) => write!(forwarded, "for=\"[{ip}]\""),
+        let (text, forwarded) = written(ip);
+        Self { ip, scheme: security.scheme(), text, forwarded, security }
+    }
+
+    /// Somebody who asks through this one.
+    fn behind(&self, ip: IpAddr, scheme: &'static str) -> Self {
+        let (text, forwarded) = written(ip);
+        Self { ip, scheme, text, forwarded, ..self.clone() }
+    }
+}
+
+/// An address as text, and as the `for` parameter of `Forwarded`.
+fn written(ip: IpAddr) -> (ArrayString<48>, ArrayString<64>) {
+    let (mut text, mut forwarded) = (ArrayString::new(), ArrayString::new());
+    // An IPv6 address has at most 45 characters: both fit.
+    let _ = write!(text, "{ip}");
+    let _ = match ip {
+        IpAddr::V4(ip) => write!(forwarded, "for={ip}"),
+        IpAddr::V6(ip) => write!(forwarded, "for=\"[{ip}]\""),
+    };
+    (text, forwarded)
+}
+
+/// The other end of a connection, and whether it speaks for others.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) peer: Peer,
+    /// The rules by which it was believed when it connected.
+    callers: Arc<Callers>,
+    standing: Standing,
+}
+
+/// What a believed proxy must say of each request.
+const UNTOLD: &str =
+    "the proxy in front does not say in `X-Forwarded-For` and `X-Forwarded-Proto` who asks, and how";
+
+impl Caller {
+    pub(crate) fn new(peer: Peer, callers: Arc<Callers>) -> Self {
+        let standing = callers.standing(peer.ip);
+        Self { peer, callers, standing }
+    }
+
+    /// Who asks by a request with these fields, where the other end is believed to speak for others. What it says that
+    /// cannot be read becomes the request's fault.
+    pub(crate) fn behind(&self, sent: &FieldList, fields: &mut Fields<'_>) -> Option<Peer> {
+        if self.standing != Standing::Forwards {
+            return None;
+        }
+        let told: Vec<_> = sent.all(b"x-forwarded-for").collect();
+        let client = self.callers.client_in(told.into_iter());
+        let mut scheme = Field::Absent;
+        sent.all(b"x-forwarded-proto").for_each(|value| scheme.add(value));
+        let scheme = match scheme {
+            Field::Absent => Some(self.peer.scheme),
+            Field::Once(b"http") => Some("http"),
+            Field::Once(b"https") => Some("https"),
+            Field::Once(_) | Field::Several => None,
         };
-        Self { ip, text, forwarded, security }
+        let (Ok(client), Some(scheme)) = (client, scheme) else {
+            fields.find_fault(UNTOLD);
+            return None;
+        };
+        Some(self.peer.behind(client.unwrap_or(self.peer.ip), scheme))
     }
 }
 

@@ -202,14 +202,21 @@ fn o4(evidence: &Evidence, rows: &Rows<'_>, wrong: &mut Vec<String>) {
         let id = field(&seen.fields, "x-request-id").unwrap_or_default();
         let Some(row) = rows.with(id).first().copied() else { continue };
         let host = row.host.clone().unwrap_or_default();
-        let (client, once, scheme) = (row.client_ip.clone(), "\0once".to_owned(), evidence.scheme);
+        let (client, once) = (row.client_ip.clone(), "\0once".to_owned());
+        let forwarded = match client.contains(':') {
+            true => format!("for=\"[{client}]\""),
+            false => format!("for={client}"),
+        };
+        // Only a proxy in front that is believed makes a client of another machine, and says how it was asked.
+        let told = field(&seen.fields, "x-forwarded-proto").filter(|told| ["http", "https"].contains(told));
+        let scheme = told.filter(|_| client != "127.0.0.1").unwrap_or(evidence.scheme);
         let mut expected = BTreeMap::from([
             ("daypass-subject", subject_of(row)),
             ("x-request-id", row.id.to_string()),
             ("x-forwarded-host", host.clone()),
             ("x-forwarded-for", client.clone()),
             ("x-forwarded-proto", scheme.to_owned()),
-            ("forwarded", format!("for={client};host=\"{host}\";proto={scheme}")),
+            ("forwarded", format!("{forwarded};host=\"{host}\";proto={scheme}")),
             ("traceparent", once),
         ]);
         expected.extend(row.grant_id.clone().map(|grant| ("daypass-grant", grant)));

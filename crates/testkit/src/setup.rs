@@ -96,6 +96,7 @@ pub struct Setup {
     users: BTreeMap<String, String>,
     extra: String,
     tls: &'static str,
+    listen: String,
     pub(crate) durability: Durability,
     pub(crate) cores: usize,
     pub(crate) seed: u64,
@@ -119,6 +120,7 @@ impl Default for Setup {
             users: BTreeMap::new(),
             extra: String::new(),
             tls: "",
+            listen: String::new(),
             durability: Durability::Write,
             cores: 1,
             seed: 1,
@@ -190,6 +192,13 @@ impl Setup {
         Self { extra: lines.to_owned(), ..self }
     }
 
+    /// With one more key of `listen:`.
+    #[must_use]
+    pub fn listen(mut self, key: &str) -> Self {
+        self.listen.push_str(&format!(", {key}"));
+        self
+    }
+
     /// With listeners that speak TLS.
     #[must_use]
     pub fn secured(self) -> Self {
@@ -233,8 +242,8 @@ impl Setup {
     /// The configuration file, and the contracts beside it, by name.
     pub(crate) fn files(&self, places: Places) -> (String, BTreeMap<String, &'static str>) {
         let mut text = format!(
-            "listen: {{ proxy: '127.0.0.1:0', console: '127.0.0.1:0'{} }}\ndata: data\napis:\n",
-            self.tls
+            "listen: {{ proxy: '127.0.0.1:0', console: '127.0.0.1:0'{}{} }}\ndata: data\napis:\n",
+            self.tls, self.listen
         );
         let mut contracts = BTreeMap::new();
         for (name, api) in &self.apis {

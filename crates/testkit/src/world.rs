@@ -157,7 +157,7 @@ impl World {
             data: self.data.clone(),
             proxy: settings.proxy,
             console: settings.console,
-            secured: Secured::with(&settings.identities).unwrap(),
+            secured: Secured::with(&settings.identities, settings.callers.clone()).unwrap(),
             cores: self.setup.cores,
             connections_per_core: CONNECTIONS_MAX,
             journal: JournalParts {
@@ -369,7 +369,7 @@ impl World {
     pub async fn reload(&mut self, setup: Setup) -> Result<Revision, String> {
         let settings = self.load(&setup)?.settings;
         let plans = daypass::serve::plans(settings.forwards).unwrap();
-        let secured = Secured::with(&settings.identities).unwrap();
+        let secured = Secured::with(&settings.identities, settings.callers.clone()).unwrap();
         let revision = self.node().reload(settings.policy, plans, secured).await.unwrap();
         self.policies.push((revision.number(), setup.policy()));
         self.setup = setup;

@@ -10,7 +10,7 @@ use super::api::{Api, Role};
 use super::later::{Access, Alert, Hook, Introspection, JwtIssuer, Notification, OidcProvider, Schedule};
 use super::place::{Named, Placed};
 use super::text::{
-    Address, Duration, FilePath, FileReference, LedgerText, LimitsStore, NameText, PrincipalText, Url,
+    Address, Duration, FilePath, FileReference, LedgerText, LimitsStore, NameText, PrincipalText, Text, Url,
 };
 use super::tls::ListenTls;
 
@@ -98,10 +98,41 @@ pub struct Listen {
     /// What is open then is cut.
     #[serde(default = "default_drain")]
     pub drain: Placed<Duration>,
+    /// Proxies in front of Daypass that are believed about who is behind them. Nobody by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_proxies: Option<TrustedProxies>,
+    /// How many connections to the proxy one source may have open: an IPv4 address, or the first 64 bits of an IPv6
+    /// address. Half of all by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_per_source: Option<Placed<u32>>,
 }
 
 fn default_drain() -> Placed<Duration> {
     Placed::unwritten("30s")
+}
+
+/// Proxies in front of Daypass.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedProxies {
+    /// Their addresses or networks, like `10.0.0.7` or `10.0.0.0/24`. Each machine there can say that anybody asks.
+    #[schemars(length(min = 1))]
+    pub addresses: Placed<Vec<Placed<Text>>>,
+    /// How they say who is behind them.
+    #[serde(default)]
+    pub speak: Speak,
+}
+
+/// How proxies in front say who is behind them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Speak {
+    /// With each request: the last address in `X-Forwarded-For` that is no trusted proxy's, and `X-Forwarded-Proto`.
+    #[default]
+    Forwarded,
+    /// With each connection, which begins with a header of the PROXY protocol, version 1 or 2.
+    ProxyProtocol,
 }
 
 fn default_proxy() -> Placed<Address> {
@@ -114,7 +145,14 @@ fn default_console() -> Placed<Address> {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { proxy: default_proxy(), console: default_console(), tls: None, drain: default_drain() }
+        Self {
+            proxy: default_proxy(),
+            console: default_console(),
+            tls: None,
+            drain: default_drain(),
+            trusted_proxies: None,
+            connections_per_source: None,
+        }
     }
 }
 

@@ -96,6 +96,8 @@ pub struct Settings {
     pub identities: Vec<gateway::tls::Identity>,
     /// How long what is open may take to end when the node stops.
     pub drain: Duration,
+    /// Whom the proxy believes about who asks, and how many connections it takes of one.
+    pub callers: gateway::source::Callers,
     /// The URL under which callers reach the proxy, without a trailing slash.
     pub public_url: Option<String>,
     /// The directory for the ledger, the journal and the socket. It may not exist yet.

@@ -6,6 +6,7 @@ use testkit::tls::{AUTHORITY, InForce};
 
 use super::*;
 
+mod callers;
 mod meaning;
 mod safety;
 mod shape;

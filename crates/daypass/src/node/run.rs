@@ -179,10 +179,11 @@ impl Node {
         let adopted = adopt(&keeper, &bridge, parts.policy, parts.plans).await;
         let revision = adopted.map_err(StartError::Policy)?;
         let configured = Arc::new(Configured::new(revision, parts.clock.now()));
-        let doors = BothDoors::new(parts.secured);
+        let doors = BothDoors::new(parts.secured, parts.cores.saturating_mul(parts.connections_per_core));
         let options = gateway::Options {
             address: parts.proxy,
             doors: doors.proxy.clone(),
+            sources: doors.sources.clone(),
             cores: parts.cores,
             node: name.clone(),
             seed: seed(&*parts.entropy),

@@ -72,7 +72,7 @@ fn init_writes_what_check_accepts_and_overwrites_nothing() {
         &expect![[r#"
             exit 0
             -- stdout
-            {"apis":[{"api":"orders","contract":true,"operations":2}],"errors":[],"file":"daypass.yaml","ok":true,"roles":["orders-admin","orders-editor","orders-viewer"],"users":0,"warnings":[]}
+            {"apis":[{"allow_in_paths":[],"api":"orders","contract":true,"operations":2}],"errors":[],"file":"daypass.yaml","ok":true,"roles":["orders-admin","orders-editor","orders-viewer"],"users":0,"warnings":[]}
         "#]],
     );
     check(

@@ -8,6 +8,8 @@ mod api;
 #[cfg(test)]
 mod asking;
 #[cfg(test)]
+mod callers;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod docs;
@@ -32,6 +34,8 @@ mod journal;
 mod ledger;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod paths;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]

@@ -8,7 +8,7 @@ fn paths(world: &World) -> Vec<String> {
 
 #[tokio::test]
 async fn what_an_api_allows_in_its_paths_reaches_its_upstream_as_it_was_judged() {
-    let loose = ApiSetup::open().key("allow_in_paths: [encoded_slash, parameters, empty_segments]");
+    let loose = ApiSetup::open().extra("    allow_in_paths: [encoded_slash, parameters, empty_segments]\n");
     let setup = Setup::default()
         .api("plain", loose)
         .role("reader", &["plain:GET /files/{name}/raw", "plain:GET /m;v=1/*"], &[])
@@ -42,7 +42,7 @@ async fn what_an_api_allows_in_its_paths_reaches_its_upstream_as_it_was_judged()
 
 #[tokio::test]
 async fn what_is_loose_is_loose_over_http2_too() {
-    let loose = ApiSetup::open().key("allow_in_paths: [encoded_slash]");
+    let loose = ApiSetup::open().extra("    allow_in_paths: [encoded_slash]\n");
     let world = World::of(Setup::default().api("plain", loose)).await;
     let token = world.fresh_token("alice", "plain-all").await.secret;
     let mut h2 = world.connect_h2().await;

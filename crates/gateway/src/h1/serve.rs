@@ -27,15 +27,16 @@ use crate::bounds::{
 use crate::core::{Core, Phase};
 use crate::fields::Sink as _;
 use crate::forward::{Brought, Relay, Switched};
-use crate::peer::Peer;
+use crate::peer::Caller;
 use crate::respond::{Closes, Names, Own, Reply, problem};
 use crate::trace::trace_id;
 use crate::transport::Transport;
 use crate::websocket::Opening;
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(core: &Rc<Core>, stream: Transport, peer: &Peer) {
-    let connection = Connection { core, peer, wire: Rc::new(Wire::new(stream)), alarm: core.alarms.alarm() };
+pub(crate) async fn serve(core: &Rc<Core>, stream: Transport, caller: &Caller) {
+    let connection =
+        Connection { core, caller, wire: Rc::new(Wire::new(stream)), alarm: core.alarms.alarm() };
     let mut head = RequestHead::default();
     let mut patience = HEAD_TIME_MAX;
     loop {
@@ -82,7 +83,7 @@ impl From<Unreadable> for NoHead {
 
 struct Connection<'c> {
     core: &'c Rc<Core>,
-    peer: &'c Peer,
+    caller: &'c Caller,
     wire: Rc<Wire>,
     alarm: Rc<Alarm>,
 }
@@ -129,12 +130,13 @@ impl Connection<'_> {
     /// Judges one request and answers it.
     async fn exchange(&self, request: &RequestHead) -> Next {
         let (id, at) = self.core.fresh_id();
-        let fields = Fields::read(&request.fields, request.fault);
+        let mut fields = Fields::read(&request.fields, request.fault);
+        let behind = self.caller.behind(&request.fields, &mut fields);
         let (authority, path, query) = request.target();
         let head = Head {
             id,
             at,
-            peer: self.peer,
+            peer: behind.as_ref().unwrap_or(&self.caller.peer),
             trace: trace_id(fields.traceparent.text(), id),
             version: request.version,
             method: request.method(),
@@ -188,7 +190,7 @@ impl Connection<'_> {
         let head = Head {
             id,
             at,
-            peer: self.peer,
+            peer: &self.caller.peer,
             trace: trace_id(None, id),
             version: Version::HTTP_11,
             method: "?",

@@ -31,7 +31,7 @@ use crate::bounds::{
     H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, HEAD_TIME_MAX,
 };
 use crate::core::{Core, Phase};
-use crate::peer::Peer;
+use crate::peer::{Caller, Peer};
 use crate::trace::trace_id;
 use crate::transport::Transport;
 use crate::websocket::Opening;
@@ -39,7 +39,7 @@ use crate::websocket::Opening;
 pub(crate) use self::body::Receiving;
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(core: &Rc<Core>, transport: Transport, peer: Rc<Peer>) {
+pub(crate) async fn serve(core: &Rc<Core>, transport: Transport, caller: Rc<Caller>) {
     let meter = Rc::new(Meter::new());
     let mut builder = Builder::new();
     builder
@@ -53,12 +53,12 @@ pub(crate) async fn serve(core: &Rc<Core>, transport: Transport, peer: Rc<Peer>)
         .max_send_buffer_size(H2_SEND_BYTES_MAX);
     let handshake = builder.handshake(Metered::new(transport, meter.clone()));
     let ended = match tokio::time::timeout(HEAD_TIME_MAX, handshake).await {
-        Ok(Ok(codec)) => Served::new(core, &peer, meter, codec).run().await,
+        Ok(Ok(codec)) => Served::new(core, &caller, meter, codec).run().await,
         Ok(Err(error)) => blame(&error),
         Err(_elapsed) => None,
     };
     if let Some(refused) = ended {
-        refuse(core, &peer, &refused).await;
+        refuse(core, &caller.peer, &refused).await;
     }
 }
 
@@ -119,7 +119,7 @@ type Codec = Connection<Metered, Bytes>;
 /// A connection that is served.
 struct Served<'c> {
     core: &'c Rc<Core>,
-    peer: &'c Rc<Peer>,
+    caller: &'c Rc<Caller>,
     meter: Rc<Meter>,
     codec: Codec,
     pings: Option<PingPong>,
@@ -149,11 +149,11 @@ enum Life {
 }
 
 impl<'c> Served<'c> {
-    fn new(core: &'c Rc<Core>, peer: &'c Rc<Peer>, meter: Rc<Meter>, mut codec: Codec) -> Self {
+    fn new(core: &'c Rc<Core>, caller: &'c Rc<Caller>, meter: Rc<Meter>, mut codec: Codec) -> Self {
         let (pings, alarm) = (codec.ping_pong(), core.alarms.alarm());
         alarm.set(H2_BEAT_TIME);
         let open = Rc::default();
-        Self { core, peer, meter, codec, pings, alarm, open, silent: 0, idle: 0, drains: Phase::Serving }
+        Self { core, caller, meter, codec, pings, alarm, open, silent: 0, idle: 0, drains: Phase::Serving }
     }
 
     /// Serves to the end; what is to be recorded of it, beyond its streams.
@@ -195,15 +195,15 @@ impl<'c> Served<'c> {
 
     fn answer(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         self.meter.heard(respond.stream_id().as_u32());
-        let (core, peer, open) = (self.core.clone(), self.peer.clone(), OpenStream::of(&self.open));
-        tokio::task::spawn_local(stream::serve(core, peer, open, request, respond));
+        let (core, caller, open) = (self.core.clone(), self.caller.clone(), OpenStream::of(&self.open));
+        tokio::task::spawn_local(stream::serve(core, caller, open, request, respond));
     }
 
     /// Bounded by the streams that the codec refuses before it ends the connection.
     fn refuse_stream(&self, reason: Reason) {
-        let (core, peer) = (self.core.clone(), self.peer.clone());
+        let (core, caller) = (self.core.clone(), self.caller.clone());
         let refused = Refused::because(reason, "the stream was refused before it was a request");
-        tokio::task::spawn_local(async move { refuse(&core, &peer, &refused).await });
+        tokio::task::spawn_local(async move { refuse(&core, &caller.peer, &refused).await });
     }
 
     /// Looks after the connection, every [`H2_BEAT_TIME`].

@@ -26,7 +26,7 @@ use crate::core::Core;
 use crate::fields::{FieldList, Sink as _};
 use crate::forward::{Brought, Relay, Switched};
 use crate::h1::head::Asked;
-use crate::peer::Peer;
+use crate::peer::{Caller, Peer};
 use crate::respond::{Own, Reply};
 use crate::trace::trace_id;
 use crate::websocket::Opening;
@@ -34,7 +34,7 @@ use crate::websocket::Opening;
 /// Answers one request.
 pub(super) async fn serve(
     core: Rc<Core>,
-    peer: Rc<Peer>,
+    caller: Rc<Caller>,
     open: OpenStream,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
@@ -47,7 +47,9 @@ pub(super) async fn serve(
         Opening::Upgrade => (Inbound::Http2(Receiving::new(receiving, &parts.headers)), None),
         Opening::Connect => (Inbound::None, Some(receiving)),
     };
-    let head = head(&parts, &fields, inbound.length(), id, at, &peer);
+    let mut read = Fields::read(&fields, fault(&parts, &fields));
+    let behind = caller.behind(&fields, &mut read);
+    let head = head(&parts, read, inbound.length(), (id, at), behind.as_ref().unwrap_or(&caller.peer));
     let alarm = core.alarms.alarm();
     let brought = Brought { fields: &fields, inbound, alarm: alarm.clone() };
     let mut answering = Answering { respond, alarm, asked: head.asked() };
@@ -73,13 +75,12 @@ fn opening(parts: &Parts) -> Opening {
 
 fn head<'p>(
     parts: &'p Parts,
-    fields: &'p FieldList,
+    fields: Fields<'p>,
     body: BodyLength,
-    id: RequestId,
-    at: access::Timestamp,
+    (id, at): (RequestId, access::Timestamp),
     peer: &'p Peer,
 ) -> Head<'p> {
-    let (fields, opening) = (Fields::read(fields, fault(parts, fields)), opening(parts));
+    let opening = opening(parts);
     Head {
         id,
         at,

@@ -4,6 +4,7 @@
 //! are only handed out when nothing was reported.
 
 mod api;
+mod callers;
 mod later;
 mod people;
 mod reach;
@@ -69,6 +70,7 @@ impl Resolver<'_> {
         let identities = self.identities(config.listen.tls.as_ref());
         let listeners = self.listeners(&config.listen);
         let drain = self.drain(&config.listen.drain);
+        let callers = self.callers(&config.listen);
         let public_url = config.public_url.as_ref().and_then(|url| self.public_url(url));
         let users = self.users(&config.identity.users);
         let administrators = self.principals(&config.console.administrators, &users);
@@ -83,6 +85,7 @@ impl Resolver<'_> {
             console,
             identities,
             drain: drain?,
+            callers,
             public_url,
             data: self.directory.join(&*config.data.value),
             durability: config.journal.durability,

@@ -63,6 +63,13 @@ impl Alarms {
         self.wake_where(|_| true);
     }
 
+    /// Has so much time pass at once.
+    #[cfg(test)]
+    pub(crate) fn advance(&self, by: Duration) {
+        let ticks = Tick::try_from(by.as_millis() / ALARM_TICK.as_millis()).unwrap();
+        self.now.set(self.now.get() + ticks);
+    }
+
     /// Lets the alarms go off, for as long as it is polled; calls `also` at each tick.
     pub(crate) async fn ring(&self, mut also: impl FnMut() -> Rest) {
         let mut ticks = tokio::time::interval(ALARM_TICK);

@@ -15,9 +15,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::alarm::Alarm;
 use crate::h1::wire::{Broken, Piece, Wire};
 use crate::h2::Receiving;
 use crate::limits::{Counted, Slot};
+use crate::pace::Pace;
 
 /// A request whose body may be forwarded as far as its head tells. Proof that it was counted before.
 #[derive(Debug)]
@@ -178,7 +180,7 @@ impl Progress {
 pub(crate) enum Stopped {
     #[error("the body is longer than the API takes")]
     TooLarge,
-    #[error("the client stopped sending")]
+    #[error("the client stopped sending, or sent next to nothing")]
     Client,
     #[error("the body is not framed as HTTP frames bodies")]
     Malformed,
@@ -192,12 +194,15 @@ pub(crate) struct Upload {
     inbound: Inbound,
     bytes_max: u64,
     progress: Rc<Progress>,
+    /// How fast its client sends it, by whose time; `None` where it may be as slow as it likes.
+    pace: Option<(Pace, Rc<Alarm>)>,
 }
 
 impl Upload {
-    pub(crate) fn new(inbound: Inbound, bytes_max: u64) -> (Self, Rc<Progress>) {
+    pub(crate) fn new(inbound: Inbound, bytes_max: u64, timed: Option<Rc<Alarm>>) -> (Self, Rc<Progress>) {
         let progress = Rc::new(Progress::default());
-        (Self { inbound, bytes_max, progress: progress.clone() }, progress)
+        let pace = timed.map(|alarm| (Pace::default(), alarm));
+        (Self { inbound, bytes_max, progress: progress.clone(), pace }, progress)
     }
 
     /// How much is still to be sent.
@@ -228,10 +233,19 @@ impl Upload {
         let before = out.len();
         let polled = self.inbound.poll_piece(cx, out);
         let Poll::Ready(piece) = polled else {
+            if let Some((pace, alarm)) = &mut self.pace {
+                pace.wait(alarm.now());
+            }
             self.progress.wake_with(cx);
             return Poll::Pending;
         };
         let bytes = out.len().saturating_sub(before) as u64;
+        if let Some((pace, alarm)) = &mut self.pace {
+            pace.take(bytes, alarm.now());
+            if pace.is_too_slow() {
+                return Poll::Ready(Err(self.stop(Stopped::Client)));
+            }
+        }
         let total = self.progress.bytes.get().saturating_add(bytes);
         self.progress.bytes.set(total);
         if total > self.bytes_max {
@@ -289,5 +303,46 @@ impl Body for Upload {
             BodyLength::Known(bytes) => SizeHint::with_exact(bytes),
             BodyLength::Unknown => SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::alarm::Alarms;
+    use crate::bounds::CLIENT_RATE_GRACE;
+    use crate::h1::framing::Decoder;
+    use crate::transport::Transport;
+
+    /// How a body ends of which a byte comes each second.
+    async fn trickle(paced: bool) -> Result<(), Stopped> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let wire = Rc::new(Wire::new(Transport::Tcp(listener.accept().await.unwrap().0)));
+        wire.begin_body(Decoder::of_length(1_000));
+        let alarms = Rc::new(Alarms::default());
+        let timed = paced.then(|| alarms.alarm());
+        let (mut upload, _progress) = Upload::new(Inbound::Http1(wire), 1_000, timed);
+        let mut body = Vec::new();
+        for _ in 0..CLIENT_RATE_GRACE.as_secs() + 2 {
+            let waits = poll_fn(|cx| Poll::Ready(upload.poll_piece(cx, &mut body).is_pending())).await;
+            assert!(waits, "nothing has come");
+            alarms.advance(Duration::from_secs(1));
+            far.write_all(b"x").await.unwrap();
+            poll_fn(|cx| upload.poll_piece(cx, &mut body)).await?;
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_client_that_trickles_its_body_is_not_waited_for_to_its_end() {
+        assert_eq!(trickle(true).await, Err(Stopped::Client));
+        assert_eq!(trickle(false).await, Ok(()));
     }
 }

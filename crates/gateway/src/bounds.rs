@@ -44,8 +44,8 @@ pub const CLIENT_IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 pub const DRAIN_QUIET_TIME: Duration = Duration::from_millis(500);
 /// How long a client may take nothing of an answer that waits for it.
 pub const CLIENT_STALL_TIME_MAX: Duration = Duration::from_secs(60);
-/// The fewest bytes that a client may take of an answer in each second it is waited for, on average: a slower one is
-/// not served to the end.
+/// The fewest bytes that a client may take of an answer, or send of a body, in each second it is waited for, on average:
+/// a slower one is not served to the end. Bodies of gRPC may be as slow as their messages are rare.
 pub const CLIENT_RATE_BYTES_MIN: u64 = 256;
 /// How long a client may be waited for before its rate counts.
 pub const CLIENT_RATE_GRACE: Duration = Duration::from_secs(60);

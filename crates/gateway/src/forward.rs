@@ -56,7 +56,10 @@ pub(crate) async fn forward(
     if let Some(why) = admitted.ticket.why_cut() {
         return answers.cut(&mut admitted, why);
     }
-    let (upload, progress) = Upload::new(inbound, admitted.body_bytes_max);
+    // Messages of gRPC come when there is something to say.
+    let timed =
+        fields.all(b"content-type").all(|kind| !kind.starts_with(b"application/grpc")).then(|| alarm.clone());
+    let (upload, progress) = Upload::new(inbound, admitted.body_bytes_max, timed);
     admitted.entry.progress = Some(progress.clone());
     let picture = admitted.picture.clone();
     let Some(forward) = picture.forward(admitted.api) else {

@@ -13,6 +13,7 @@ use super::wire::{Piece, Wire};
 use crate::bounds::{CLIENT_STALL_TIME_MAX, OUTBOX_BYTES_MAX};
 use crate::fields::{FieldList, Sink as _};
 use crate::forward::{Broken, Relay};
+use crate::pace::Pace;
 
 /// How an answer tells its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +71,9 @@ pub(crate) struct Passing<'w> {
     /// Of a chunk whose size is not written yet.
     chunk: Vec<u8>,
     ended: bool,
-    /// How much waited to be written when the client last stood still.
-    stalled: Option<usize>,
+    /// How much the wire had written when the client last stood still.
+    stalled: Option<u64>,
+    pace: Pace,
 }
 
 /// Why an answer did not reach its end.
@@ -95,8 +97,8 @@ impl From<Broken> for Unpassed {
 }
 
 impl<'w> Passing<'w> {
-    pub(crate) const fn new(wire: &'w Wire, framing: Framing) -> Self {
-        Self { wire, framing, chunk: Vec::new(), ended: false, stalled: None }
+    pub(crate) fn new(wire: &'w Wire, framing: Framing) -> Self {
+        Self { wire, framing, chunk: Vec::new(), ended: false, stalled: None, pace: Pace::default() }
     }
 
     /// Moves the body on. Ready when the client has all of it.
@@ -110,8 +112,12 @@ impl<'w> Passing<'w> {
             match self.wire.poll_flush(cx) {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Unpassed::Gone)),
                 Poll::Ready(Ok(())) if self.ended => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(())) if waits => return self.poll_gone(relay, cx),
-                Poll::Ready(Ok(())) => self.stalled = None,
+                Poll::Ready(Ok(())) => {
+                    self.go_on(relay)?;
+                    if waits {
+                        return self.poll_gone(relay, cx);
+                    }
+                }
                 // Whatever the upstream says next wakes this task too.
                 Poll::Pending if waits => return Poll::Pending,
                 Poll::Pending => return self.poll_stalled(relay, cx),
@@ -145,7 +151,6 @@ impl<'w> Passing<'w> {
     /// An answer that waits for its upstream ends with its client. While its request is read, reading finds that out:
     /// two tasks may not wait to read one connection.
     fn poll_gone(&mut self, relay: &Relay, cx: &mut Context<'_>) -> Poll<Result<(), Unpassed>> {
-        self.stalled = None;
         if !relay.is_uploading() && self.wire.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Unpassed::Gone));
         }
@@ -157,12 +162,21 @@ impl<'w> Passing<'w> {
         relay.poll_over(cx)?;
         // The client may be writing before it reads.
         relay.poll_sending(cx)?;
-        let unsent = self.wire.unsent();
-        let alarm = relay.yield_alarm();
-        if self.stalled.replace(unsent) != Some(unsent) {
+        if self.stalled != Some(self.wire.passed()) {
+            self.go_on(relay)?;
+            self.stalled = Some(self.wire.passed());
+            let alarm = relay.yield_alarm();
+            self.pace.wait(alarm.now());
             alarm.set(CLIENT_STALL_TIME_MAX);
         }
-        alarm.poll(cx).map(|()| Err(Unpassed::Gone))
+        relay.yield_alarm().poll(cx).map(|()| Err(Unpassed::Gone))
+    }
+
+    /// The client took something, if it stood still before: was it enough?
+    fn go_on(&mut self, relay: &mut Relay) -> Result<(), Unpassed> {
+        let Some(before) = self.stalled.take() else { return Ok(()) };
+        self.pace.take(self.wire.passed().saturating_sub(before), relay.yield_alarm().now());
+        if self.pace.is_too_slow() { Err(Unpassed::Gone) } else { Ok(()) }
     }
 }
 

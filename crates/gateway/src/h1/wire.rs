@@ -112,6 +112,11 @@ impl Wire {
         self.outbox.borrow().unsent()
     }
 
+    /// How many bytes were ever written.
+    pub(crate) fn passed(&self) -> u64 {
+        self.outbox.borrow().passed
+    }
+
     /// Begins the body of the message whose head was read.
     pub(crate) fn begin_body(&self, decoder: Decoder) {
         self.decoder.replace(decoder);
@@ -344,6 +349,8 @@ struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
     begun: Begun,
+    /// How much was ever written.
+    passed: u64,
 }
 
 /// Whether something of a message has gone out.
@@ -371,6 +378,7 @@ impl Outbox {
             }
             self.begun = Begun::Yes;
             self.sent = self.sent.saturating_add(written);
+            self.passed = self.passed.saturating_add(written as u64);
         }
         self.reset();
         // TLS may hold some of it back.

@@ -184,7 +184,7 @@ impl Giving {
         while !self.waiting.is_empty() {
             let room = ready!(poll_room(&mut self.sending, self.waiting.len(), cx));
             let piece = self.waiting.split_to(room.map_err(|_| Ungiven::Gone)?);
-            self.pace.take(piece.len(), self.alarm.now());
+            self.pace.take(piece.len() as u64, self.alarm.now());
             self.stalled = Stalled::No;
             let ends = last == Last::Yes && self.waiting.is_empty();
             if self.sending.send_data(piece, ends).is_err() || self.pace.is_too_slow() {

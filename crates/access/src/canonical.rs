@@ -222,12 +222,10 @@ fn spell_escape(
 
 fn canonical_query(raw: &str) -> Result<Cow<'_, str>, Ambiguous> {
     let allowed = |byte: u8| {
-        is_plain(byte)
-            || matches!(
-                byte,
-                b'/' | b'?' | b';' | b'[' | b']' | b'|' | b'{' | b'}' | b'"' | b'`' | b'^' | b'<' | b'>'
-            )
+        is_plain(byte) || matches!(byte, b'/' | b'?' | b';' | b'[' | b']' | b'|' | b'{' | b'}' | b'`' | b'^')
     };
+    // Clients send these as they are, and some servers and all of HTTP/2's refuse them so.
+    let escaped = |byte: u8| matches!(byte, b'"' | b'<' | b'>');
     if raw.bytes().all(allowed) {
         return Ok(Cow::Borrowed(raw));
     }
@@ -240,6 +238,7 @@ fn canonical_query(raw: &str) -> Result<Cow<'_, str>, Ambiguous> {
                 other => push_escape(&mut spelled, other),
             },
             other if allowed(other) => spelled.push(other as char),
+            other if escaped(other) => push_escape(&mut spelled, other),
             _ => return Err(Ambiguous::Byte),
         }
     }
@@ -357,6 +356,8 @@ mod tests {
     fn queries_keep_what_separates_their_fields() {
         let target = Target::parse("/", Some("a=%41&b=%26%2b+%2f")).unwrap();
         assert_eq!(target.query(), Some("a=A&b=%26%2B+%2F"));
+        let quoted = Target::parse("/", Some("a=\"<b>\"")).unwrap();
+        assert_eq!(quoted.query(), Some("a=%22%3Cb%3E%22"));
         assert_eq!(Target::parse("/", Some("a=%4")), Err(Ambiguous::Escape));
         assert_eq!(Target::parse("/", Some("a=\u{7f}")), Err(Ambiguous::Byte));
     }

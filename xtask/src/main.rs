@@ -13,6 +13,8 @@ mod clock;
 mod crash;
 mod demo;
 mod dice;
+mod differ;
+mod fuzz;
 mod http;
 mod instance;
 mod json;
@@ -38,6 +40,8 @@ Commands:
   bench   CPU per request and latency against plain nginx, release build
   crash   kill -9 under load; checks that the journal lost nothing
   churn   reloads, drains and upgrades under load; counts what failed by them
+  differ  generated requests and answers against real servers and clients
+  fuzz    the fuzzers of the codec, the paths and the headers
 
 Examples:
   cargo xtask test
@@ -68,6 +72,8 @@ fn dispatch(name: &str, args: Args) -> anyhow::Result<ExitCode> {
         "bench" => bench::run(args),
         "crash" => crash::run(args),
         "churn" => churn::run(args),
+        "differ" => differ::run(args),
+        "fuzz" => fuzz::run(args),
         other => Err(args::usage(format!("no command `{other}`\n\n{HELP}"))),
     }
 }

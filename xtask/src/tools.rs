@@ -21,9 +21,11 @@ pub(crate) struct Tool {
 pub(crate) const NGINX: Tool = Tool { program: "nginx", package: "nginx-light", flag: "-v" };
 pub(crate) const WRK: Tool = Tool { program: "wrk", package: "wrk", flag: "-v" };
 pub(crate) const H2LOAD: Tool = Tool { program: "h2load", package: "nghttp2-client", flag: "--version" };
+pub(crate) const HAPROXY: Tool = Tool { program: "haproxy", package: "haproxy", flag: "-v" };
+pub(crate) const NODE: Tool = Tool { program: "node", package: "nodejs", flag: "--version" };
 const CURL: Tool = Tool { program: "curl", package: "curl", flag: "--version" };
 const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", flag: "version" };
-const PYTHON: Tool = Tool { program: "python3", package: "python3", flag: "--version" };
+pub(crate) const PYTHON: Tool = Tool { program: "python3", package: "python3", flag: "--version" };
 
 /// What tests and the documents' commands run besides Daypass.
 pub(crate) const OF_TESTS: [&Tool; 3] = [&CURL, &OPENSSL, &PYTHON];

@@ -94,6 +94,14 @@ pub(crate) fn for_upstream(
             out.add(name.as_bytes(), value.as_bytes());
         }
     });
+    pass_on(sent, overridden, out);
+    for (name, value) in &forward.headers {
+        out.add(name.as_str().as_bytes(), value.as_bytes());
+    }
+}
+
+/// What the client sent less what is dropped and what is `overridden`.
+pub(crate) fn pass_on(sent: &FieldList, overridden: impl Fn(&[u8]) -> bool, out: &mut impl Sink) {
     let named = Named::of(sent);
     for (name, value) in sent.iter() {
         if !is_dropped_from_request(name) && !named.lists(name) && !overridden(name) && name != COOKIE {
@@ -102,9 +110,6 @@ pub(crate) fn for_upstream(
     }
     if !named.lists(COOKIE) && !overridden(COOKIE) {
         add_cookies(sent, out);
-    }
-    for (name, value) in &forward.headers {
-        out.add(name.as_str().as_bytes(), value.as_bytes());
     }
 }
 

@@ -22,6 +22,9 @@ mod core;
 mod failure;
 mod fields;
 mod forward;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod h1;
 mod h2;
 mod headers;

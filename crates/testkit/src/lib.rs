@@ -18,6 +18,7 @@
 
 pub mod client;
 pub mod console;
+pub mod differ;
 pub mod disk;
 mod files;
 pub mod frames;
@@ -29,6 +30,8 @@ pub mod reference;
 pub mod setup;
 pub mod story;
 pub mod stuck;
+#[path = "../../../fuzz/src/lib.rs"]
+pub mod targets;
 pub mod time;
 pub mod tls;
 pub mod upstream;

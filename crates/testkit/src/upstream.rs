@@ -85,6 +85,11 @@ pub(crate) struct Desk {
 pub(crate) struct Shared(Arc<Mutex<Desk>>);
 
 impl Shared {
+    /// All requests so far.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.desk().seen.clone()
+    }
+
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -190,7 +195,7 @@ impl Upstream {
 }
 
 /// Accepts on a free port and serves every connection by itself.
-async fn listen<F>(shared: Shared, serve: fn(TcpStream, Shared) -> F) -> (SocketAddr, JoinSet<()>)
+pub(crate) async fn listen<F>(shared: Shared, serve: fn(TcpStream, Shared) -> F) -> (SocketAddr, JoinSet<()>)
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -5,7 +5,7 @@
 //! Not here: what people ask of the console (see `console`), what the oracle says (see `oracle`).
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -440,6 +440,7 @@ impl World {
             policies: self.policies.clone(),
             holdings: self.issued.get_mut().holdings.clone(),
             seen: [self.upstream.seen(), self.h2c.seen(), self.witnessed.take()].concat(),
+            unread: BTreeSet::new(),
             rows: self.rows(),
             answers: self.book.answers(),
             secrets: self.issued.get_mut().secrets.clone(),

@@ -12,6 +12,8 @@ mod callers;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod differ;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod draining;

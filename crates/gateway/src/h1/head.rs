@@ -131,6 +131,12 @@ impl RequestHead {
         self.line.get(..self.method_end).unwrap_or_default()
     }
 
+    /// The target as it came.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn whole_target(&self) -> &str {
+        self.line.get(self.method_end..).unwrap_or_default()
+    }
+
     /// The target's parts: the authority of an absolute form, the path, the query.
     pub(crate) fn target(&self) -> (Option<&str>, &str, Option<&str>) {
         split_target(self.line.get(self.method_end..).unwrap_or_default())

@@ -15,9 +15,13 @@
 
 mod alarm;
 mod arrival;
+mod balance;
 mod body;
+mod budget;
+mod check;
 mod connect;
 mod core;
+mod endpoint;
 mod failure;
 mod fields;
 mod forward;
@@ -28,16 +32,19 @@ mod health;
 mod join;
 mod limits;
 mod listen;
+mod outgoing;
 mod pace;
 mod peer;
 mod pipeline;
 mod record;
 mod respond;
+mod send;
 mod shared;
 mod streams;
 mod trace;
 mod transport;
 mod upstream;
+mod watch;
 mod websocket;
 
 pub mod bounds;
@@ -46,7 +53,8 @@ pub mod meter;
 pub mod picture;
 pub mod tls;
 
+pub use check::Check;
 pub use gateway::{Cut, Drained, Gateway, Options, StartError};
 pub use meter::ApiMeter;
-pub use picture::{Forward, Kept, Patience, Picture, Protocol, Upstream, Views};
+pub use picture::{Forward, Kept, Patience, Picture, Plan, Protocol, Reach, Unwell, Upstream, Views};
 pub use streams::CutCounts;

@@ -102,6 +102,24 @@ pub struct Health {
     pub spooled: u64,
     /// The configuration in force.
     pub configuration: Configuration,
+    /// Upstreams that are passed over or sent nothing.
+    pub upstreams: Vec<UpstreamHealth>,
+}
+
+/// An upstream that does not do well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UpstreamHealth {
+    /// Whose it is.
+    pub api: String,
+    /// Where it is.
+    pub upstream: String,
+    /// `unreachable`, `ejected` (it failed requests in a row) or `failing` (its checks).
+    pub state: &'static str,
+    /// What it did, in words.
+    pub why: String,
+    /// Since when.
+    #[serde(serialize_with = "crate::json::text")]
+    pub since: Timestamp,
 }
 
 /// The configuration in force, and what became of the last attempt to change it.

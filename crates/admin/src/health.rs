@@ -13,7 +13,7 @@ use access::Revision;
 use ledger::keeper::HEARTBEAT;
 
 use crate::console::{App, Shared};
-use crate::handles::{Configuration, NodeHealth};
+use crate::handles::{Configuration, NodeHealth, UpstreamHealth};
 use crate::session::Caller;
 
 /// The process answers. Nothing else is claimed.
@@ -50,6 +50,7 @@ struct Status {
     why: Vec<String>,
     nodes: Vec<NodeHealth>,
     configuration: Configuration,
+    upstreams: Vec<UpstreamHealth>,
     ledger: LedgerStatus,
     journal: JournalStatus,
     view: ViewStatus,
@@ -92,15 +93,19 @@ struct ViewStatus {
 
 pub(crate) async fn status(State(app): State<App>, caller: Caller) -> Response {
     let mut health = app.handles.vitals.health();
-    if let Some(failed) = health.configuration.failed.as_mut().filter(|_| !caller.sees_all()) {
-        // What a file of the server's says is not for everybody.
-        failed.why.clear();
+    if !caller.sees_all() {
+        // What a file of the server's says is not for everybody, nor where APIs run.
+        if let Some(failed) = &mut health.configuration.failed {
+            failed.why.clear();
+        }
+        health.upstreams.clear();
     }
     Json(Status {
         ready: health.why.is_empty(),
         why: health.why,
         nodes: health.nodes,
         configuration: health.configuration,
+        upstreams: health.upstreams,
         ledger: ledger_status(&app, health.view_age_ms),
         journal: journal_status(&app, health.spooled),
         view: ViewStatus { revision: app.view().revision, age_ms: health.view_age_ms },

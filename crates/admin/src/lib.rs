@@ -36,7 +36,7 @@ mod services;
 pub use console::Console;
 pub use handles::{
     Configuration, Cut, Enforce, Entropy, FailedReload, Handles, Health, Journaled, NodeCut, NodeHealth,
-    Vitals,
+    UpstreamHealth, Vitals,
 };
 pub use serve::{Listener, NameOf, Opening, Secure, Stream, serve};
 pub use session::Door;

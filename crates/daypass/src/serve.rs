@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use access::Revision;
 use anyhow::Context as _;
+use gateway::Plan;
 use http::HeaderValue;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{self, Config, ConfigError, Environment, Loaded, Report, Settings};
-use crate::node::bridge::{Plan, Plans};
+use crate::node::bridge::Plans;
 use crate::node::clock::{SystemClock, SystemEntropy};
 use crate::node::run::JournalParts;
 use crate::node::{Node, Parts, Secured, StartError};
@@ -293,6 +294,7 @@ fn plan(forward: config::Forward) -> anyhow::Result<Plan> {
         headers: headers.collect::<anyhow::Result<_>>()?,
         patience: forward.patience,
         concurrency: forward.concurrency,
+        check: forward.check,
     })
 }
 

@@ -215,6 +215,13 @@ impl Upload {
         self.progress.over.set(false);
     }
 
+    /// The same body, where there is none: for when whoever sends it keeps it.
+    pub(crate) fn spare(&self) -> Option<Self> {
+        let Self { bytes_max, progress, .. } = self;
+        let spare = || Self { inbound: Inbound::None, bytes_max: *bytes_max, progress: progress.clone() };
+        (self.length() == BodyLength::None).then(spare)
+    }
+
     /// Whether nothing of it was taken yet.
     pub(crate) fn is_untouched(&self) -> bool {
         self.progress.bytes.get() == 0

@@ -102,16 +102,48 @@ pub const ANSWER_TIME: Duration = Duration::from_secs(30);
 pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(86_400);
 /// The most upstreams that are tried for one request while nothing of it has been sent.
 pub const CONNECT_TRIES_MAX: usize = 3;
-/// The most upstreams of one API: further ones are not tried.
+/// The most upstreams of one API, and the most addresses of all of them together: further ones are not tried.
 pub const UPSTREAMS_MAX: usize = 64;
-/// How long an upstream that could not be connected to is tried last.
+/// How many requests in a row an upstream may fail before it is passed over.
+pub const UPSTREAM_FAILURES_MAX: u32 = 5;
+/// How long an upstream is passed over the first time; twice as long each further time.
 pub const UPSTREAM_PASSED_OVER_TIME: Duration = Duration::from_secs(5);
+/// How long it is passed over at most. One that has done well for as long begins anew.
+pub const UPSTREAM_PASSED_OVER_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long an upstream that is back takes to get its whole share of the requests.
+pub const UPSTREAM_SLOW_START_TIME: Duration = Duration::from_secs(10);
+/// How fast what is known of an upstream's latency fades: to a third within this time.
+pub const UPSTREAM_LATENCY_DECAY_TIME: Duration = Duration::from_secs(10);
+/// How often a request is tried while every upstream of its API fails its checks; all others are refused at once.
+pub const UPSTREAM_TRIAL_TIME: Duration = Duration::from_secs(10);
+/// The most endpoints whose load one core remembers: beyond it those without requests are forgotten.
+pub const LOADS_MAX: usize = 4_096;
+/// How much of its requests an API may send again, in percent.
+pub const RETRY_PERCENT: u32 = 20;
+/// How many requests of an API may be sent again in a second however few there are.
+pub const RETRIES_PER_SECOND: u32 = 3;
+/// The most retries that an API saves up.
+pub const RETRIES_SAVED_MAX: u32 = 100;
+/// How often names of upstreams are looked up while they are configured.
+pub const NAME_TIME: Duration = Duration::from_secs(30);
+/// The most look-ups at once: each holds a thread while the system waits for an answer. Others wait for their turn.
+pub const LOOK_UPS_MAX: usize = 4;
+/// How often it is looked at what is due to be found out about upstreams.
+pub const WATCH_TICK: Duration = Duration::from_millis(100);
+/// The shortest and the longest time between two checks of an upstream, and the longest for one of them.
+pub const CHECK_TIME_MIN: Duration = Duration::from_millis(100);
+/// See [`CHECK_TIME_MIN`].
+pub const CHECK_TIME_MAX: Duration = Duration::from_secs(3_600);
+/// The most checks in a row that can be asked for before an upstream counts as failing or as well again.
+pub const CHECK_ROUNDS_MAX: u32 = 100;
 /// The most idle connections kept to one upstream by one core: further ones are closed.
 pub const UPSTREAM_IDLE_MAX: usize = 256;
 /// The most requests that are sent over one HTTP/2 connection to an upstream at once: for more there is another.
 pub const UPSTREAM_STREAMS_MAX: usize = 100;
 /// The most HTTP/2 connections of one core to one upstream: beyond it they are shared by more requests.
 pub const UPSTREAM_SHARED_MAX: usize = 64;
+/// How long an HTTP/2 connection to an upstream is kept without a request.
+pub const UPSTREAM_SHARED_IDLE_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long an idle upstream connection is kept: below the 5 s after which common servers close theirs.
 pub const UPSTREAM_IDLE_TIME_MAX: Duration = Duration::from_secs(4);
 /// The longest head of an upstream's answer, in bytes: beyond it `upstream_malformed`.

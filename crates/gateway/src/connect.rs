@@ -1,15 +1,24 @@
 //! Connections to upstreams: made within a time, proven over TLS, and ready for their protocol.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
+use std::{fmt, io};
 
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
+use tokio::sync::Notify;
 
+use crate::body::Upload;
 use crate::bounds::{UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_PING_TIME};
 use crate::core::LocalExecutor;
+use crate::endpoint::{Dial, Endpoint};
+use crate::health::Trouble;
 use crate::listen::keep_alive;
-use crate::picture::Upstream;
 use crate::shared::Sender;
 use crate::tls::Unproven;
 use crate::transport::Transport;
@@ -22,43 +31,130 @@ pub(crate) enum Unconnected {
     Unproven(Unproven),
 }
 
-/// A connection to an upstream, its TLS included, within `patience`.
-pub(crate) async fn connect(upstream: &Upstream, patience: Duration) -> Result<Transport, Unconnected> {
-    let connecting = tokio::time::timeout(patience, secured(upstream));
-    connecting.await.unwrap_or(Err(Unconnected::Unreachable))
-}
-
-async fn secured(upstream: &Upstream) -> Result<Transport, Unconnected> {
-    let tcp = connected(upstream).await.map_err(|_| Unconnected::Unreachable)?;
-    match &upstream.tls {
-        None => Ok(Transport::Tcp(tcp)),
-        Some(tls) => tls.connect(tcp).await.map_err(Unconnected::Unproven),
+impl From<Unconnected> for Trouble {
+    fn from(why: Unconnected) -> Self {
+        match why {
+            Unconnected::Unreachable => Self::Unreachable,
+            Unconnected::Unproven(why) => Self::Unproven(why.why()),
+        }
     }
 }
 
-async fn connected(upstream: &Upstream) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect(&*upstream.address).await?;
+/// A connection to an endpoint, its TLS included, within `patience`.
+pub(crate) async fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Transport, Unconnected> {
+    let connecting = tokio::time::timeout(patience, secured(endpoint));
+    connecting.await.unwrap_or(Err(Unconnected::Unreachable))
+}
+
+async fn secured(endpoint: &Endpoint) -> Result<Transport, Unconnected> {
+    let connected = match &endpoint.dial {
+        Dial::Path(path) => UnixStream::connect(path).await.map(Transport::Unix),
+        Dial::Address(address) => tcp(address).await.map(Transport::Tcp),
+        Dial::Name(name) => tcp(&**name).await.map(Transport::Tcp),
+    };
+    match (connected.map_err(|_| Unconnected::Unreachable)?, &endpoint.upstream.tls) {
+        (Transport::Tcp(tcp), Some(tls)) => tls.connect(tcp).await.map_err(Unconnected::Unproven),
+        // TLS is spoken over TCP only: the configuration has no other.
+        (_, Some(_)) => Err(Unconnected::Unreachable),
+        (transport, None) => Ok(transport),
+    }
+}
+
+async fn tcp(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     keep_alive(&stream)?;
     Ok(stream)
 }
 
-/// The same, for requests of HTTP/2.
-pub(crate) async fn connect_http2(upstream: &Upstream, patience: Duration) -> Result<Sender, Unconnected> {
-    let stream = connect(upstream, patience).await?;
-    let mut builder = http2::Builder::new(LocalExecutor);
+/// The same, for requests of HTTP/2; and how many requests it takes at once. Until the upstream has said that, it has
+/// not shown that it speaks HTTP/2.
+pub(crate) async fn connect_http2(
+    endpoint: &Endpoint,
+    patience: Duration,
+) -> Result<(Sender, Rc<Room>), Unconnected> {
+    let connecting = tokio::time::timeout(patience, http2(endpoint));
+    connecting.await.unwrap_or(Err(Unconnected::Unreachable))
+}
+
+async fn http2(endpoint: &Endpoint) -> Result<(Sender, Rc<Room>), Unconnected> {
+    let stream = secured(endpoint).await?;
+    let heard = Rc::new(Notify::new());
+    let mut builder = http2::Builder::new(Observed(heard.clone()));
     builder
         .timer(TokioTimer::new())
         .max_header_list_size(UPSTREAM_HEAD_BYTES_MAX as u32)
         .keep_alive_while_idle(true)
         .keep_alive_interval(UPSTREAM_PING_TIME)
-        .keep_alive_timeout(UPSTREAM_PING_TIME);
+        .keep_alive_timeout(UPSTREAM_PING_TIME)
+        .initial_max_send_streams(UNKNOWN);
     let handshake = builder.handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Unconnected::Unreachable)?;
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "an upstream connection ended");
-        }
+    let room = Rc::new(Room { connection: RefCell::new(Some(connection)), heard });
+    tokio::task::spawn_local(drive(room.clone()));
+    room.known().await.map(|()| (sender, room))
+}
+
+async fn drive(room: Rc<Room>) {
+    let ended = poll_fn(|cx| match &mut *room.connection.borrow_mut() {
+        Some(connection) => Pin::new(connection).poll(cx),
+        None => Poll::Ready(Ok(())),
     });
-    Ok(sender)
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "an upstream connection ended");
+    }
+    // Dropped, it gives back the requests that wait for it.
+    room.connection.take();
+    room.heard.notify_one();
+}
+
+/// What stands for a number of streams that the upstream has not said yet.
+const UNKNOWN: usize = 0;
+
+/// An HTTP/2 connection, as far as it tells how many requests it takes at once.
+pub(crate) struct Room {
+    /// Until it has ended.
+    connection: RefCell<Option<http2::Connection<TokioIo<Transport>, Upload, Observed>>>,
+    heard: Rc<Notify>,
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room").field("streams", &self.streams()).finish()
+    }
+}
+
+impl Room {
+    /// As many as its upstream last said.
+    pub(crate) fn streams(&self) -> usize {
+        self.connection.borrow().as_ref().map_or(UNKNOWN, http2::Connection::current_max_send_streams)
+    }
+
+    /// Waits until it is known.
+    async fn known(&self) -> Result<(), Unconnected> {
+        // The codec does not tell that it has read the upstream's settings: it is asked each time that it has read.
+        while self.streams() == UNKNOWN {
+            if self.connection.borrow().is_none() {
+                return Err(Unconnected::Unreachable);
+            }
+            self.heard.notified().await;
+        }
+        Ok(())
+    }
+}
+
+/// Spawns the codec's tasks onto the core's own thread, and tells whenever one of them did something.
+#[derive(Debug, Clone)]
+struct Observed(Rc<Notify>);
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Observed {
+    fn execute(&self, future: F) {
+        let heard = self.0.clone();
+        let mut future = Box::pin(future);
+        LocalExecutor.execute(poll_fn(move |cx| {
+            let polled = future.as_mut().poll(cx);
+            heard.notify_one();
+            polled
+        }));
+    }
 }

@@ -81,7 +81,8 @@ impl Core {
     pub(crate) fn new(pipeline: Pipeline, node: Arc<str>, seed: u64) -> Self {
         let clock = pipeline.clock.clone();
         Self {
-            pool: Rc::new(Pool::new(clock.clone())),
+            // Not the numbers that ids are made of.
+            pool: Rc::new(Pool::new(clock.clone(), seed.rotate_left(32))),
             alarms: Rc::default(),
             clock,
             pipeline,

@@ -12,6 +12,11 @@ pub(crate) fn told(failure: SendFailure) -> Refused {
             "no upstream of this API could be connected to; nothing of the request was sent",
             "look whether the API runs at the addresses in its `upstreams:`",
         ),
+        SendFailure::Failing => (
+            Reason::UpstreamUnreachable,
+            "every upstream of this API fails its health checks; nothing of the request was sent",
+            "look at the API itself; `daypass status` says what its checks find",
+        ),
         SendFailure::Unproven(why) => (
             Reason::UpstreamUnreachable,
             why.why(),

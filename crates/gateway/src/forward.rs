@@ -27,11 +27,12 @@ use crate::h1::wire::{Broken as Unread, Piece};
 use crate::headers;
 use crate::join::{Passed, Side, join};
 use crate::limits::Slot;
+use crate::outgoing::Outgoing;
 use crate::record::{Admitted, Entry};
 use crate::respond::{Names, Reply, problem, status};
 use crate::streams::{Kind, Ticket};
 use crate::trace::traceparent;
-use crate::upstream::{Answered, Lease, Outgoing, SendFailure};
+use crate::upstream::{Answered, Lease, SendFailure};
 use crate::websocket::{self, Opening};
 
 /// The parts of a request that are not judged but passed on.
@@ -92,6 +93,9 @@ pub(crate) async fn forward(
     }
     admitted.entry.upstream_took = Some(core.clock.now().since(sent_at));
     admitted.entry.upstream = tried.take();
+    if let (Some(tried), Err(Ended::Late | Ended::Overdue)) = (&admitted.entry.upstream, &sent) {
+        core.pool.note(tried, SendFailure::Late);
+    }
     match sent {
         Err(Ended::Cut(why)) => answers.cut(&mut admitted, why),
         Err(Ended::Late) => answers.failure(&mut admitted, SendFailure::Late),
@@ -172,7 +176,7 @@ impl Answers<'_> {
             Some(why @ Stopped::Malformed) => Refused::because(Reason::RequestMalformed, why.to_string()),
             Some(Stopped::Answered) | None => told(failure),
         };
-        if matches!(failure, SendFailure::Unreachable | SendFailure::Unproven(_) | SendFailure::NoSwitch) {
+        if failure.is_before_sending() {
             // The row says where a request was sent.
             admitted.entry.upstream = None;
         }

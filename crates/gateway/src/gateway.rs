@@ -21,6 +21,7 @@ use crate::pipeline::Pipeline;
 use crate::source::Sources;
 use crate::streams::{CutCounts, Streams};
 use crate::tls::Doors;
+use crate::watch::Watch;
 
 /// The most orders that wait for one core. Beyond it an order is dropped, and its receipt names no node.
 const ORDERS_MAX: usize = 1_024;
@@ -93,6 +94,7 @@ pub struct Gateway {
     acknowledgements: Arc<Acknowledgements>,
     phase: watch::Sender<Phase>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    _upstreams: Watch,
 }
 
 impl Gateway {
@@ -143,7 +145,9 @@ impl Gateway {
             threads.push(thread.spawn(move || seed.grow()).map_err(StartError::Thread)?);
             orders.push(sender);
         }
-        Ok(Self { views, clock, address, orders, acknowledgements, phase, threads: Mutex::new(threads) })
+        let upstreams = Watch::start(views.clone(), clock.clone()).map_err(StartError::Thread)?;
+        let threads = Mutex::new(threads);
+        Ok(Self { views, clock, address, orders, acknowledgements, phase, threads, _upstreams: upstreams })
     }
 
     /// Where it listens.

@@ -1,6 +1,8 @@
 //! What a request is judged and forwarded by: a view of access, the matching upstreams, and the handle through
 //! which they are swapped as one.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +13,12 @@ use access::{ApiName, Reason, Refused, Timestamp};
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 
-use crate::bounds::{ANSWER_IDLE_TIME, ANSWER_TIME, CONNECT_TIME};
+use crate::balance::most_ejected;
+use crate::bounds::{ANSWER_IDLE_TIME, ANSWER_TIME, CONNECT_TIME, UPSTREAM_TRIAL_TIME};
+use crate::budget::RetryBudget;
+use crate::check::Check;
+use crate::endpoint::Endpoints;
+use crate::health::{Checks, Standing};
 use crate::meter::ApiMeter;
 use crate::tls::ClientTls;
 
@@ -32,6 +39,28 @@ impl Picture {
         self.forwards.get(api)
     }
 
+    /// What is wrong with upstreams at `now`.
+    #[must_use]
+    pub fn unwell(&self, now: Timestamp) -> Vec<Unwell> {
+        let apis = self.view.policy.policy().apis.iter().zip(&*self.forwards);
+        let of = |(api, forward): (&access::policy::Api, &Forward)| {
+            let endpoints = forward.endpoints.now();
+            let mut ejectable = most_ejected(&endpoints);
+            let unwell = endpoints.iter().filter_map(|endpoint| {
+                let (standing, why, since) = endpoint.vital.trouble(forward.checks(), now)?;
+                if standing == Standing::Ejected {
+                    ejectable = ejectable.checked_sub(1)?;
+                }
+                let (name, address) = (endpoint.name(), endpoint.address());
+                let upstream = address.map_or_else(|| name.to_owned(), |at| format!("{name} ({at})"));
+                let (api, state, why) = (api.name.clone(), standing.word(), why.to_string());
+                Some(Unwell { api, upstream, state, why, since })
+            });
+            unwell.collect::<Vec<_>>()
+        };
+        apis.flat_map(of).collect()
+    }
+
     /// How the API of this name is reached.
     pub(crate) fn forward_of(&self, name: &ApiName) -> Option<&Forward> {
         let place = self.view.policy.policy().apis.iter().position(|api| api.name == *name)?;
@@ -39,10 +68,25 @@ impl Picture {
     }
 }
 
-/// How one API is reached.
-#[derive(Debug)]
-pub struct Forward {
-    /// Where it runs; tried in turn while nothing has been sent.
+/// An upstream, or one address of it, that is passed over or sent nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwell {
+    /// Whose it is.
+    pub api: ApiName,
+    /// As the journal names it, and its address where that does not say it.
+    pub upstream: String,
+    /// `unreachable`, `ejected` or `failing`.
+    pub state: &'static str,
+    /// What it did, in words.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How one API is to be reached, as the configuration says.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Where it runs; requests are spread over them.
     pub upstreams: Vec<Upstream>,
     /// What is added to each request, never seen by the caller. Values are marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -50,8 +94,37 @@ pub struct Forward {
     pub patience: Patience,
     /// How many requests may be under way at once.
     pub concurrency: Option<u32>,
+    /// How its upstreams are asked whether they do well.
+    pub check: Option<Check>,
+}
+
+/// How one API is reached.
+#[derive(Debug)]
+pub struct Forward {
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) patience: Patience,
+    pub(crate) concurrency: Option<u32>,
+    pub(crate) check: Option<Check>,
     /// What outlives a reload.
-    pub kept: Arc<Kept>,
+    pub(crate) kept: Arc<Kept>,
+}
+
+impl Forward {
+    /// How an API is reached that was reached as `before`: what is known of upstreams that stay is kept.
+    #[must_use]
+    pub fn new(plan: Plan, kept: Arc<Kept>, before: Option<&Self>) -> Self {
+        let Plan { upstreams, headers, patience, concurrency, check } = plan;
+        let endpoints = Endpoints::new(upstreams, before.map(|before| &*before.endpoints));
+        Self { endpoints: Arc::new(endpoints), headers, patience, concurrency, check, kept }
+    }
+
+    pub(crate) const fn checks(&self) -> Checks {
+        match self.check {
+            Some(_) => Checks::Count,
+            None => Checks::Absent,
+        }
+    }
 }
 
 /// How long the parts of an exchange may take.
@@ -82,23 +155,57 @@ pub struct Kept {
     pub(crate) bucket: AtomicU64,
     /// Requests under way.
     pub(crate) under_way: AtomicU32,
-    /// Which upstream comes next.
-    pub(crate) turn: AtomicU32,
+    /// What it has left for sending requests again.
+    pub(crate) retries: RetryBudget,
+    /// When an upstream that fails its checks may be tried next, in microseconds since the epoch.
+    trial: AtomicI64,
+}
+
+impl Kept {
+    /// Whether a request is to be tried at `now` although every upstream fails its checks: one every
+    /// [`UPSTREAM_TRIAL_TIME`] is.
+    pub(crate) fn is_trial(&self, now: Timestamp) -> bool {
+        let due = self.trial.load(Ordering::Relaxed);
+        let next = now.plus(UPSTREAM_TRIAL_TIME).as_micros();
+        due <= now.as_micros()
+            && self.trial.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 /// Where an API runs.
 #[derive(Debug, Clone)]
 pub struct Upstream {
     pub(crate) protocol: Protocol,
+    /// As the journal names it.
+    pub(crate) name: Arc<str>,
     /// As in the `Host` header: the port is missing where the scheme implies it.
     pub(crate) authority: Arc<str>,
-    /// `host:port`, to connect to.
-    pub(crate) address: Arc<str>,
+    pub(crate) reach: Reach,
     /// What stands in front of every path, without a trailing slash.
     pub(crate) base_path: String,
     pub(crate) tls: Option<ClientTls>,
-    /// What a connection must have been made for to carry its requests.
-    pub(crate) place: Arc<str>,
+}
+
+/// How an upstream is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// By name: `host:port`.
+    Name(Arc<str>),
+    /// By address.
+    Address(SocketAddr),
+    /// By the path of its Unix socket.
+    Path(Arc<Path>),
+}
+
+/// Two that are alike are reached alike: what is known of one is true of the other.
+impl PartialEq for Upstream {
+    fn eq(&self, other: &Self) -> bool {
+        self.protocol == other.protocol
+            && self.authority == other.authority
+            && self.reach == other.reach
+            && self.base_path == other.base_path
+            && self.secured() == other.secured()
+    }
 }
 
 /// What is spoken to an upstream.
@@ -111,19 +218,26 @@ pub enum Protocol {
 }
 
 impl Upstream {
-    /// Where an API runs: what is spoken there, its authority as the `Host` header says it, the `host:port` to connect
-    /// to, what stands in front of every path without a trailing slash, and its TLS.
+    /// Where an API runs: what is spoken there, its authority as the `Host` header says it, how it is found, what
+    /// stands in front of every path without a trailing slash, and its TLS.
     #[must_use]
     pub fn new(
         protocol: Protocol,
         authority: &str,
-        address: &str,
+        reach: Reach,
         base_path: String,
         tls: Option<ClientTls>,
     ) -> Self {
-        let secured = tls.as_ref().map(ClientTls::place).unwrap_or_default();
-        let place = format!("{address} {secured}").into();
-        Self { protocol, authority: authority.into(), address: address.into(), base_path, tls, place }
+        let name = match &reach {
+            Reach::Path(path) => path.to_string_lossy().into(),
+            Reach::Name(_) | Reach::Address(_) => authority.into(),
+        };
+        Self { protocol, name, authority: authority.into(), reach, base_path, tls }
+    }
+
+    /// Everything about its TLS that makes a connection another one.
+    pub(crate) fn secured(&self) -> &str {
+        self.tls.as_ref().map(ClientTls::place).unwrap_or_default()
     }
 }
 

@@ -19,6 +19,7 @@ use journal::{Closing, Ending, OpenEntry, Receipt, Request};
 use crate::arrival::{Head, hides_credential, recordable_path, recordable_query};
 use crate::body::{Progress, Validated, body_bytes_max};
 use crate::bounds::USER_AGENT_BYTES_MAX;
+use crate::endpoint::Endpoint;
 use crate::headers::HostRouted;
 use crate::limits::Slot;
 use crate::picture::{Kept, Picture};
@@ -206,7 +207,7 @@ pub(crate) struct Entry {
     kept: Arc<Kept>,
     clock: Arc<dyn Clock>,
     /// Where it was sent.
-    pub(crate) upstream: Option<Arc<str>>,
+    pub(crate) upstream: Option<Arc<Endpoint>>,
     /// What the client was answered, if that is another status than the upstream's.
     pub(crate) status: Option<u16>,
     /// What the upstream answered.
@@ -281,7 +282,7 @@ impl Entry {
         }
         open.close(&Closing {
             status,
-            upstream: self.upstream.as_deref(),
+            upstream: self.upstream.as_deref().map(Endpoint::name),
             upstream_status: self.upstream_status,
             upstream_us: self.upstream_took.map(micros),
             request_bytes: self.progress.as_ref().map_or(0, |progress| progress.bytes.get()),

@@ -1,16 +1,18 @@
-//! HTTP/2 connections to upstreams: each carries many requests at once, and there are as many as that needs.
-//!
-//! Not here: what an upstream allows on one connection, which its codec waits for.
+//! HTTP/2 connections to upstreams: each carries many requests at once, and there are as many as that needs; and
+//! what their errors mean.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use access::Timestamp;
 use hyper::client::conn::http2;
 
 use crate::body::Upload;
-use crate::bounds::{UPSTREAM_SHARED_MAX, UPSTREAM_STREAMS_MAX};
+use crate::bounds::{UPSTREAM_SHARED_IDLE_TIME_MAX, UPSTREAM_SHARED_MAX, UPSTREAM_STREAMS_MAX};
+use crate::connect::Room;
+use crate::upstream::SendFailure;
 
 pub(crate) type Sender = http2::SendRequest<Upload>;
 
@@ -22,6 +24,9 @@ pub(crate) struct Shared(RefCell<BTreeMap<Arc<str>, Vec<Connection>>>);
 struct Connection {
     sender: Sender,
     open: Rc<Cell<usize>>,
+    room: Rc<Room>,
+    /// When it was first seen without a request.
+    idle: Option<Timestamp>,
 }
 
 /// A request's share of a connection, until it is dropped.
@@ -35,26 +40,46 @@ impl Drop for OpenStream {
 }
 
 impl Connection {
-    fn open(&self) -> (Sender, OpenStream) {
+    fn open(&mut self) -> (Sender, OpenStream) {
+        self.idle = None;
         self.open.set(self.open.get().saturating_add(1));
         (self.sender.clone(), OpenStream(self.open.clone()))
+    }
+
+    /// How many more requests it takes at once.
+    fn free(&self) -> usize {
+        self.room.streams().min(UPSTREAM_STREAMS_MAX).saturating_sub(self.open.get())
+    }
+
+    /// Whether it has carried nothing for too long: its place may be one that is not used any more.
+    fn is_forsaken(&mut self, now: Timestamp) -> bool {
+        if self.open.get() > 0 {
+            self.idle = None;
+            return false;
+        }
+        now.since(*self.idle.get_or_insert(now)) > UPSTREAM_SHARED_IDLE_TIME_MAX
     }
 }
 
 impl Shared {
-    /// The connection with the most room, if it has any or there may be no other.
+    /// The connection with the most room, if it has any or there may be no other: then its upstream makes the request
+    /// wait.
     pub(crate) fn take(&self, place: &str) -> Option<(Sender, OpenStream)> {
         let mut places = self.0.borrow_mut();
         let line = places.get_mut(place)?;
         line.retain(|connection| !connection.sender.is_closed());
         let full = line.len() >= UPSTREAM_SHARED_MAX;
-        let emptiest = line.iter().min_by_key(|connection| connection.open.get())?;
-        (full || emptiest.open.get() < UPSTREAM_STREAMS_MAX).then(|| emptiest.open())
+        let roomiest = line.iter_mut().max_by_key(|connection| connection.free())?;
+        if roomiest.free() > 0 {
+            return Some(roomiest.open());
+        }
+        let emptiest = line.iter_mut().min_by_key(|connection| connection.open.get());
+        emptiest.filter(|_| full).map(Connection::open)
     }
 
     /// Keeps a new connection, and opens its first stream.
-    pub(crate) fn add(&self, place: Arc<str>, sender: Sender) -> (Sender, OpenStream) {
-        let connection = Connection { sender, open: Rc::default() };
+    pub(crate) fn add(&self, place: Arc<str>, (sender, room): (Sender, Rc<Room>)) -> (Sender, OpenStream) {
+        let mut connection = Connection { sender, open: Rc::default(), room, idle: None };
         let first = connection.open();
         self.0.borrow_mut().entry(place).or_default().push(connection);
         first
@@ -67,11 +92,49 @@ impl Shared {
         }
     }
 
-    /// Forgets what was closed.
-    pub(crate) fn prune(&self) {
-        self.0.borrow_mut().retain(|_, line| {
-            line.retain(|connection| !connection.sender.is_closed());
+    /// Forgets what was closed or has long been idle; whether anything is left.
+    pub(crate) fn prune(&self, now: impl FnOnce() -> Timestamp) -> bool {
+        let mut places = self.0.borrow_mut();
+        if places.is_empty() {
+            return false;
+        }
+        let now = now();
+        places.retain(|_, line| {
+            line.retain_mut(|connection| !connection.sender.is_closed() && !connection.is_forsaken(now));
             !line.is_empty()
         });
+        !places.is_empty()
     }
+}
+
+/// What an error says became of a request.
+pub(crate) fn failure(error: &hyper::Error) -> SendFailure {
+    match error {
+        error if error.is_user() => SendFailure::Upload,
+        error if error.is_parse() || breaks_rules(error) => SendFailure::Malformed,
+        _ => SendFailure::Closed,
+    }
+}
+
+/// Whether the connection ended, rather than the upstream this one stream.
+pub(crate) fn is_connections_end(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause
+        .map_or_else(|| error.is_closed() || error.is_canceled(), |cause| cause.is_io() || cause.is_go_away())
+}
+
+/// Whether an upstream sent what HTTP/2 does not allow.
+fn breaks_rules(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    let broken = [
+        h2::Reason::PROTOCOL_ERROR,
+        h2::Reason::COMPRESSION_ERROR,
+        h2::Reason::FLOW_CONTROL_ERROR,
+        h2::Reason::FRAME_SIZE_ERROR,
+    ];
+    // What the other side calls so is our mistake, not its own.
+    cause
+        .filter(|cause| !cause.is_remote())
+        .and_then(h2::Error::reason)
+        .is_some_and(|why| broken.contains(&why))
 }

@@ -1,4 +1,4 @@
-//! What carries a connection's bytes: TCP alone, or TLS over it.
+//! What carries a connection's bytes: TCP alone, TLS over it, or a Unix socket.
 
 use std::io;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
 /// A connection's bytes, in the clear on this side.
@@ -16,26 +16,19 @@ use tokio_rustls::TlsStream;
 #[derive(Debug)]
 pub(crate) enum Transport {
     Tcp(TcpStream),
+    Unix(UnixStream),
     /// Boxed: its state is ten times as large as a socket's.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Transport {
-    fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Tcp(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
-        }
-    }
-
     /// Whether the other side said nothing and ended nothing that is not read yet. Over TLS this takes in what
     /// is no data, such as tickets.
     pub(crate) fn is_quiet(&mut self) -> bool {
         let mut byte = [0; 1];
         match self {
-            Self::Tcp(tcp) => {
-                matches!(tcp.try_read(&mut byte), Err(why) if why.kind() == io::ErrorKind::WouldBlock)
-            }
+            Self::Tcp(tcp) => would_block(tcp.try_read(&mut byte)),
+            Self::Unix(unix) => would_block(unix.try_read(&mut byte)),
             Self::Tls(tls) => {
                 let mut buffer = ReadBuf::new(&mut byte);
                 Pin::new(tls).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer).is_pending()
@@ -45,9 +38,19 @@ impl Transport {
 
     /// Has the connection end with a reset once it is dropped.
     pub(crate) fn reset(&self) {
+        let socket = match self {
+            Self::Tcp(tcp) => SockRef::from(tcp),
+            Self::Tls(tls) => SockRef::from(tls.get_ref().0),
+            // What was written to it cannot be taken back.
+            Self::Unix(_) => return,
+        };
         // A connection that is gone needs no reset.
-        let _ = SockRef::from(self.socket()).set_linger(Some(std::time::Duration::ZERO));
+        let _ = socket.set_linger(Some(std::time::Duration::ZERO));
     }
+}
+
+fn would_block(read: io::Result<usize>) -> bool {
+    matches!(read, Err(why) if why.kind() == io::ErrorKind::WouldBlock)
 }
 
 impl AsyncRead for Transport {
@@ -58,6 +61,7 @@ impl AsyncRead for Transport {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Unix(unix) => Pin::new(unix).poll_read(cx, buffer),
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
         }
     }
@@ -67,6 +71,7 @@ impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Unix(unix) => Pin::new(unix).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
     }
@@ -78,6 +83,7 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, pieces),
+            Self::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, pieces),
             Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, pieces),
         }
     }
@@ -85,6 +91,7 @@ impl AsyncWrite for Transport {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(tcp) => tcp.is_write_vectored(),
+            Self::Unix(unix) => unix.is_write_vectored(),
             Self::Tls(tls) => tls.is_write_vectored(),
         }
     }
@@ -92,6 +99,7 @@ impl AsyncWrite for Transport {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Unix(unix) => Pin::new(unix).poll_flush(cx),
             Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
         }
     }
@@ -99,6 +107,7 @@ impl AsyncWrite for Transport {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }

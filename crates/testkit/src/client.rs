@@ -1,9 +1,11 @@
 //! Clients: requests as bytes, answers as they came, and the book in which every answer is kept for the oracle.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use crate::time::PATIENCE;
 use crate::wire::{Framing, Wire, field};
@@ -328,4 +330,11 @@ impl Conn {
             book.replace(*place, answer.clone());
         }
     }
+}
+
+/// A connection to an address.
+pub(crate) async fn tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }

@@ -24,6 +24,9 @@ use crate::upstream::{Behavior, Seen, Shared};
 /// A request for this path has the connection take no more requests; those that are open go on.
 pub const LEAVE: &str = "/leave";
 
+/// How many requests an upstream takes at once on one connection, unless it is told otherwise.
+pub(crate) const STREAMS_MAX: u32 = 200;
+
 /// Answers on one connection: as scripted, of [`Behavior::Answer`] and [`Behavior::Early`], else 200.
 pub(crate) async fn serve(stream: TcpStream, shared: Shared) {
     let connection = shared.connect();
@@ -34,7 +37,9 @@ pub(crate) async fn serve(stream: TcpStream, shared: Shared) {
         }
         answer(request, connection, shared.clone())
     });
-    let serving = server::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+    let mut builder = server::Builder::new(TokioExecutor::new());
+    builder.max_concurrent_streams(shared.streams_max());
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     tokio::select! {
         _ = serving.as_mut() => {}

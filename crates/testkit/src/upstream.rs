@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinSet;
 
 use crate::wire::{Framing, Head, Wire};
@@ -35,6 +36,8 @@ pub enum Behavior {
     Hang,
     /// Takes the whole body and closes.
     Close,
+    /// Closes a connection that has carried a request before, and answers on others.
+    CloseKept,
     /// Takes the whole body, sends this as it is, and closes.
     Raw(&'static str),
     /// Takes the whole body, sends this as it is, and keeps the connection.
@@ -70,6 +73,8 @@ pub struct Seen {
     pub body_bytes: u64,
     /// How much of a large answer was taken from us so far, in bytes.
     pub sent_bytes: u64,
+    /// Whether its connection was closed without a byte of an answer.
+    pub unanswered: bool,
 }
 
 /// What an upstream keeps, and how it behaves.
@@ -78,6 +83,7 @@ pub(crate) struct Desk {
     seen: Vec<Seen>,
     script: BTreeMap<String, Behavior>,
     connections: u64,
+    pub(crate) streams_max: u32,
 }
 
 /// A handle on [`Desk`] that connections share.
@@ -98,6 +104,10 @@ impl Shared {
         let mut desk = self.desk();
         desk.connections += 1;
         desk.connections
+    }
+
+    pub(crate) fn streams_max(&self) -> u32 {
+        self.desk().streams_max
     }
 
     /// Keeps a request, and tells its place.
@@ -121,6 +131,16 @@ impl Shared {
         }
     }
 
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.desk().seen.clone()
+    }
+
+    fn keep_unanswered(&self, place: usize) {
+        if let Some(seen) = self.desk().seen.get_mut(place) {
+            seen.unanswered = true;
+        }
+    }
+
     pub(crate) fn behavior(&self, target: &str) -> Behavior {
         let path = target.split('?').next().unwrap_or_default();
         let scripted = self.desk().script.get(path).cloned();
@@ -133,7 +153,7 @@ impl Shared {
 pub struct Upstream {
     address: SocketAddr,
     shared: Shared,
-    _serving: JoinSet<()>,
+    serving: JoinSet<()>,
 }
 
 impl Upstream {
@@ -142,9 +162,17 @@ impl Upstream {
     /// # Panics
     /// This machine has no port.
     pub async fn start() -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Starts one at an address.
+    ///
+    /// # Panics
+    /// Somebody else has it.
+    pub async fn start_at(address: SocketAddr) -> Self {
         let shared = Shared::default();
-        let (address, serving) = listen(shared.clone(), serve).await;
-        Self { address, shared, _serving: serving }
+        let (address, serving) = listen(address, shared.clone(), serve).await;
+        Self { address, shared, serving }
     }
 
     /// Starts one that speaks HTTP/2 by prior knowledge and answers 200 to everything.
@@ -152,9 +180,37 @@ impl Upstream {
     /// # Panics
     /// This machine has no port.
     pub async fn start_h2c() -> Self {
+        Self::start_h2c_for(crate::h2c::STREAMS_MAX).await
+    }
+
+    /// The same, for so many requests at once on one connection.
+    ///
+    /// # Panics
+    /// This machine has no port.
+    pub async fn start_h2c_for(streams: u32) -> Self {
         let shared = Shared::default();
-        let (address, serving) = listen(shared.clone(), crate::h2c::serve).await;
-        Self { address, shared, _serving: serving }
+        shared.desk().streams_max = streams;
+        let (address, serving) =
+            listen(SocketAddr::from(([127, 0, 0, 1], 0)), shared.clone(), crate::h2c::serve).await;
+        Self { address, shared, serving }
+    }
+
+    /// Lets it be reached at a Unix socket, too.
+    ///
+    /// # Panics
+    /// There can be no socket at that path.
+    pub fn listen_at(&mut self, path: &Path) {
+        let (listener, address) = (UnixListener::bind(path).unwrap(), self.address);
+        self.serving.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut near, _)) = listener.accept().await {
+                connections.spawn(async move {
+                    if let Ok(mut far) = TcpStream::connect(address).await {
+                        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    }
+                });
+            }
+        });
     }
 
     /// Its URL.
@@ -174,10 +230,14 @@ impl Upstream {
         self.shared.desk().script.insert(path.to_owned(), behavior);
     }
 
+    pub(crate) fn shared(&self) -> Shared {
+        self.shared.clone()
+    }
+
     /// All requests so far.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
-        self.shared.desk().seen.clone()
+        self.shared.seen()
     }
 
     /// How many connections were made to it.
@@ -195,11 +255,15 @@ impl Upstream {
 }
 
 /// Accepts on a free port and serves every connection by itself.
-pub(crate) async fn listen<F>(shared: Shared, serve: fn(TcpStream, Shared) -> F) -> (SocketAddr, JoinSet<()>)
+pub(crate) async fn listen<F>(
+    address: SocketAddr,
+    shared: Shared,
+    serve: fn(TcpStream, Shared) -> F,
+) -> (SocketAddr, JoinSet<()>)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut serving = JoinSet::new();
     serving.spawn(async move {
@@ -220,6 +284,7 @@ async fn serve(stream: TcpStream, shared: Shared) {
 }
 
 async fn converse(mut wire: Wire<TcpStream>, connection: u64, shared: &Shared) -> io::Result<()> {
+    let mut is_kept = false;
     while let Some(head) = wire.head().await? {
         let mut words = head.start.split(' ').map(str::to_owned);
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -229,6 +294,11 @@ async fn converse(mut wire: Wire<TcpStream>, connection: u64, shared: &Shared) -
         let seen = Seen { connection, method, target, fields, raw, ..Seen::default() };
         let place = shared.keep(seen);
         let mut body = Taking { place, framing: head.framing().unwrap_or(Framing::Length(0)), shared };
+        if behavior == Behavior::CloseKept && std::mem::replace(&mut is_kept, true) {
+            shared.keep_unanswered(place);
+            return Ok(());
+        }
+        is_kept = true;
         if !behave(&mut wire, &behavior, &head, &mut body).await? {
             return Ok(());
         }
@@ -281,7 +351,12 @@ async fn behave(
         }
         Behavior::Close => {
             body.take(wire).await?;
+            body.shared.keep_unanswered(body.place);
             return Ok(false);
+        }
+        Behavior::CloseKept => {
+            body.take(wire).await?;
+            wire.send(whole(200, id, "{\"ok\":true}", empty).as_bytes()).await?;
         }
         Behavior::Raw(text) => {
             body.take(wire).await?;

@@ -19,9 +19,9 @@ use daypass::node::{Node, Parts, Secured};
 use journal::{Filter, Order, Reader, RequestRow, Writable};
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
-use crate::client::{Answer, Ask, Book, Conn};
+use crate::client::{Answer, Ask, Book, Conn, tcp};
 use crate::disk::{Fault, FaultyDisk};
 use crate::files::{copy, files};
 use crate::frames::Frames;
@@ -29,7 +29,7 @@ use crate::h2c::H2;
 use crate::oracle::{Company, Evidence, Holding};
 use crate::setup::{Pace, Places, Setup, UPSTREAM_KEY};
 use crate::time::{Random, TestClock, eventually};
-use crate::upstream::{Seen, Upstream};
+use crate::upstream::{Seen, Shared, Upstream};
 use crate::{logs, oracle, tls};
 
 /// The most connections that one core of a world takes.
@@ -53,6 +53,7 @@ pub struct World {
     book: Book,
     upstream: Upstream,
     h2c: Upstream,
+    others: RefCell<Vec<Shared>>,
     nobody: TcpSocket,
     node: Option<Node>,
     crashes: u64,
@@ -120,6 +121,7 @@ impl World {
             book: Book::default(),
             upstream: Upstream::start().await,
             h2c: Upstream::start_h2c().await,
+            others: RefCell::default(),
             nobody,
             node: None,
             crashes: 0,
@@ -205,6 +207,11 @@ impl World {
     #[must_use]
     pub fn book(&self) -> Book {
         self.book.clone()
+    }
+
+    /// Has the oracle judge what another upstream saw, too.
+    pub fn adopt(&self, upstream: &Upstream) {
+        self.others.borrow_mut().push(upstream.shared());
     }
 
     /// The journal's disk.
@@ -439,7 +446,7 @@ impl World {
             scheme: self.setup.scheme(),
             policies: self.policies.clone(),
             holdings: self.issued.get_mut().holdings.clone(),
-            seen: [self.upstream.seen(), self.h2c.seen(), self.witnessed.take()].concat(),
+            seen: [self.seen(), self.witnessed.take()].concat(),
             unread: BTreeSet::new(),
             rows: self.rows(),
             answers: self.book.answers(),
@@ -448,6 +455,12 @@ impl World {
             leaks,
             crashes: self.crashes,
         }
+    }
+
+    /// What all upstreams saw of clients; checks are Daypass's own.
+    fn seen(&self) -> Vec<Seen> {
+        let others = self.others.borrow().iter().flat_map(Shared::seen).collect();
+        oracle::asked([self.upstream.seen(), self.h2c.seen(), self.witnessed.take(), others].concat())
     }
 
     /// The numbers that the console shows to monitoring.
@@ -485,10 +498,4 @@ impl Drop for World {
             panic!("the world was dropped without `finish`: the oracle was not asked");
         }
     }
-}
-
-pub(crate) async fn tcp(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
 }

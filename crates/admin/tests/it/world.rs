@@ -13,7 +13,7 @@ use access::view::View;
 use access::{Clock, Revision, SubjectId, Timestamp};
 use admin::{
     Configuration, Console, Cut, Enforce, Entropy, FailedReload, Handles, Health, Journaled, Listener,
-    NodeCut, NodeHealth, Vitals,
+    NodeCut, NodeHealth, UpstreamHealth, Vitals,
 };
 use control::{Act, Actor, Command, Via};
 use futures_util::future::BoxFuture;
@@ -87,6 +87,13 @@ impl Vitals for Well {
                 warnings: 2,
                 failed: Some(FailedReload { at: started, why }),
             },
+            upstreams: vec![UpstreamHealth {
+                api: "orders".to_owned(),
+                upstream: "127.0.0.1:7001".to_owned(),
+                state: "unreachable",
+                why: "it cannot be connected to".to_owned(),
+                since: started,
+            }],
         }
     }
 

@@ -67,6 +67,12 @@ pub(super) async fn status(context: &Context<'_>, client: &Client) -> Result<Exi
             context.output.line(&format!("{name:<14} {value}"))?;
         }
     }
+    for upstream in answer.get("upstreams").and_then(Value::as_array).into_iter().flatten() {
+        let part = |key: &str| cell(key, upstream.get(key).unwrap_or(&Value::Null));
+        let (api, place, state) = (part("api"), part("upstream"), part("state"));
+        let says = format!("{api} {place} is {state} since {}: {}", part("since"), part("why"));
+        context.output.line(&format!("{:<14} {says}", "upstream"))?;
+    }
     for node in answer.get("nodes").and_then(Value::as_array).into_iter().flatten() {
         let part = |key: &str| cell(key, node.get(key).unwrap_or(&Value::Null));
         let since = part("started");

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::later::MaskRule;
 use super::place::{Named, Placed};
 use super::text::{
-    BasePath, Concurrency, Duration, FilePath, Host, Prefix, RateText, Reference, RuleText, Size, Text, Url,
+    BasePath, Concurrency, Duration, FilePath, Host, Prefix, RateText, Reference, RuleText, Size, TargetText,
+    Text, UpstreamText,
 };
 use super::tls::UpstreamTls;
 
@@ -16,13 +17,16 @@ use super::tls::UpstreamTls;
 pub struct Api {
     /// How requests for it are told from others.
     pub route: Placed<Route>,
-    /// Where it runs: `https://` or `http://` for HTTP/1.1, `h2://` or `h2c://` (without TLS) for HTTP/2; requests are
-    /// spread over them.
+    /// Where it runs: `https://` or `http://` for HTTP/1.1, `h2://` or `h2c://` (without TLS) for HTTP/2; on this machine
+    /// also `unix:/PATH`, or `unix+h2c:/PATH` for HTTP/2. Requests are spread over them, and over all addresses of a name.
     #[schemars(length(min = 1))]
-    pub upstreams: Placed<Vec<Placed<Url>>>,
+    pub upstreams: Placed<Vec<Placed<UpstreamText>>>,
     /// How upstreams over TLS prove who they are, and who Daypass is to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_tls: Option<Placed<UpstreamTls>>,
+    /// How its upstreams are asked whether they do well. Without it only requests show that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// Its `OpenAPI` contract, YAML or JSON, at most 16 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openapi: Option<Placed<FilePath>>,
@@ -120,6 +124,45 @@ pub struct Credentials {
     /// Headers by name; each value is a secret's reference.
     #[serde(default)]
     pub headers: Named<Placed<Reference>>,
+}
+
+/// How upstreams are asked whether they do well: a GET from each node, with the API's `credentials` and no caller's. An
+/// answer of 2xx passes.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// What is asked for, behind the upstream's own path.
+    pub path: Placed<TargetText>,
+    /// The time from one check to the next. `5s` by default, `100ms` to `1h`.
+    #[serde(default = "default_every")]
+    pub every: Placed<Duration>,
+    /// The longest time for one, connecting included. `2s` by default, at most `1h`.
+    #[serde(default = "default_check_timeout")]
+    pub timeout: Placed<Duration>,
+    /// How many in a row must not pass before an upstream is sent nothing more. `3` by default.
+    #[serde(default = "default_unhealthy_after")]
+    #[schemars(range(min = 1, max = 100))]
+    pub unhealthy_after: Placed<u32>,
+    /// How many in a row must pass before it is again. `2` by default.
+    #[serde(default = "default_healthy_after")]
+    #[schemars(range(min = 1, max = 100))]
+    pub healthy_after: Placed<u32>,
+}
+
+fn default_every() -> Placed<Duration> {
+    Placed::unwritten("5s")
+}
+
+fn default_check_timeout() -> Placed<Duration> {
+    Placed::unwritten("2s")
+}
+
+fn default_unhealthy_after() -> Placed<u32> {
+    Placed::unwritten(3_u32)
+}
+
+fn default_healthy_after() -> Placed<u32> {
+    Placed::unwritten(2_u32)
 }
 
 /// How much of an API is let through.

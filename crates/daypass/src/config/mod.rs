@@ -32,7 +32,7 @@ use access::policy::Policy;
 pub use environment::Environment;
 pub use file::{Config, Durability};
 pub use finding::{Report, Source};
-pub use upstream::{Forward, Scheme, UpstreamUrl};
+pub use upstream::{Forward, Scheme, Server, UpstreamUrl};
 
 /// The longest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;

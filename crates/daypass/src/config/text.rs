@@ -79,6 +79,12 @@ texts! {
     /// A URL.
     #[derive(Serialize)]
     Url { "type": "string", "pattern": "^[a-z][a-z0-9+.-]*://.+$" }
+    /// Where an API runs: a URL, or `unix:` and a path.
+    #[derive(Serialize)]
+    UpstreamText { "type": "string", "pattern": "^((https?|h2c?)://.+|unix(\\+h2c)?:/.+)$" }
+    /// A path, and a query if need be: `/healthz`.
+    #[derive(Serialize)]
+    TargetText { "type": "string", "pattern": "^/[!-\"$-~]*$" }
     /// A name: 1 to 64 letters, digits, `-`, `_`, `.` or `@`, a letter or digit first.
     #[derive(Serialize)]
     NameText { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$" }

@@ -7,25 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use access::policy::Policy;
+use access::policy::{Compiled, Policy};
 use access::view::View;
 use access::{ApiName, Timestamp};
-use gateway::{Forward, Gateway, Kept, Patience, Picture, Upstream, Views};
-use http::{HeaderName, HeaderValue};
+use gateway::{Forward, Gateway, Kept, Picture, Plan, Views};
 use ledger::Publish;
-
-/// How one API is reached, as the configuration says.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Where it runs.
-    pub upstreams: Vec<Upstream>,
-    /// What is added to each request; values are marked sensitive.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// How long what may take.
-    pub patience: Patience,
-    /// How many requests may be under way at once.
-    pub concurrency: Option<u32>,
-}
 
 /// Plans by the API's name.
 pub type Plans = BTreeMap<ApiName, Plan>;
@@ -45,7 +31,7 @@ struct State {
     kept: BTreeMap<ApiName, Arc<Kept>>,
     unrouted: Arc<Kept>,
     /// The upstreams of the policy that was published last.
-    published: Option<(Arc<access::policy::Compiled>, Arc<[Forward]>)>,
+    published: Option<Published>,
 }
 
 impl Bridge {
@@ -105,16 +91,18 @@ impl Publish for Bridge {
 
 impl State {
     fn picture(&mut self, view: Arc<View>) -> Picture {
-        if let Some((_, plans)) = self.staged.take_if(|(policy, _)| policy == view.policy.policy()) {
-            self.plans = plans;
-            self.published = None;
-        }
+        let staged = self.staged.take_if(|(policy, _)| policy == view.policy.policy());
         let known = self.published.as_ref().filter(|(policy, _)| Arc::ptr_eq(policy, &view.policy));
-        let forwards = match known {
+        let forwards = match known.filter(|_| staged.is_none()) {
             Some((_, forwards)) => forwards.clone(),
             None => {
-                let apis = &view.policy.policy().apis;
-                let forwards: Arc<[Forward]> = apis.iter().map(|api| self.forward(&api.name)).collect();
+                if let Some((_, plans)) = staged {
+                    self.plans = plans;
+                }
+                let before = self.published.take();
+                let apis = view.policy.policy().apis.iter();
+                let forwards: Arc<[Forward]> =
+                    apis.map(|api| self.forward(&api.name, before.as_ref())).collect();
                 self.published = Some((view.policy.clone(), forwards.clone()));
                 forwards
             }
@@ -122,24 +110,18 @@ impl State {
         Picture { view, forwards, unrouted: self.unrouted.clone() }
     }
 
-    /// An API without a plan has no upstream: its requests fail as unreachable.
-    fn forward(&mut self, name: &ApiName) -> Forward {
+    /// An API without a plan has no upstream: its requests fail as unreachable. What is known of upstreams that it had
+    /// before stays known.
+    fn forward(&mut self, name: &ApiName, before: Option<&Published>) -> Forward {
         let kept = self.kept.entry(name.clone()).or_default().clone();
-        match self.plans.get(name) {
-            Some(plan) => Forward {
-                upstreams: plan.upstreams.clone(),
-                headers: plan.headers.clone(),
-                patience: plan.patience,
-                concurrency: plan.concurrency,
-                kept,
-            },
-            None => Forward {
-                upstreams: Vec::new(),
-                headers: Vec::new(),
-                patience: Patience::default(),
-                concurrency: None,
-                kept,
-            },
-        }
+        let plan = self.plans.get(name).cloned().unwrap_or_default();
+        let before = before.and_then(|(compiled, forwards)| {
+            let at = compiled.policy().apis.iter().position(|api| api.name == *name)?;
+            forwards.get(at)
+        });
+        Forward::new(plan, kept, before)
     }
 }
+
+/// The upstreams of a policy, in its order.
+type Published = (Arc<Compiled>, Arc<[Forward]>);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use access::{Clock, Timestamp};
-use admin::{Health, NodeHealth, Vitals};
+use admin::{Health, NodeHealth, UpstreamHealth, Vitals};
 use gateway::Views;
 use journal::{Journal, Writable};
 use prometheus_client::collector::Collector;
@@ -81,6 +81,7 @@ impl Vitals for NodeVitals {
             view_age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             spooled: 0,
             configuration: pulse.configured.read(),
+            upstreams: pulse.views.latest().unwell(now).into_iter().map(shown).collect(),
         }
     }
 
@@ -90,11 +91,17 @@ impl Vitals for NodeVitals {
     }
 }
 
+fn shown(unwell: gateway::Unwell) -> UpstreamHealth {
+    let gateway::Unwell { api, upstream, state, why, since } = unwell;
+    UpstreamHealth { api: api.to_string(), upstream, state, why, since }
+}
+
 type Labels = Vec<(&'static str, String)>;
 
 impl Collector for Pulse {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_node(&mut encoder)?;
+        self.encode_upstreams(&mut encoder)?;
         self.encode_requests(&mut encoder)?;
         self.encode_durations(&mut encoder)
     }
@@ -131,6 +138,21 @@ impl Pulse {
         )?;
         gauge("journal_leaves", "Leaves in the journal.", None, journal.size as f64)?;
         gauge("journal_size", "Size of all segments.", Some(&Unit::Bytes), journal.bytes as f64)
+    }
+
+    /// One for each that is in the configuration and not well: there are no others.
+    fn encode_upstreams(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "1 for each upstream that is passed over or sent nothing.";
+        let mut gauge = encoder.encode_descriptor("upstream_unwell", help, None, MetricType::Gauge)?;
+        for unwell in self.views.latest().unwell(self.clock.now()) {
+            let labels: Labels = vec![
+                ("api", unwell.api.to_string()),
+                ("upstream", unwell.upstream),
+                ("state", unwell.state.to_owned()),
+            ];
+            gauge.encode_family(&labels)?.encode_gauge(&1_i64)?;
+        }
+        Ok(())
     }
 
     fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -38,11 +38,11 @@ fn a_wrong_upstream_is_told_of_the_argument_and_a_password_in_it_is_not_shown() 
     expect![[r#"
         exit 2
         -- stderr
-        `--upstream ftp://shop`: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+        `--upstream ftp://shop`: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`, or with `unix:`
         next: write it like `http://127.0.0.1:7001`
         exit 2
         -- stderr
-        `--upstream 127.0.0.1:7001`: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+        `--upstream 127.0.0.1:7001`: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`, or with `unix:`
         next: write it like `http://127.0.0.1:7001`
         exit 2
         -- stderr

@@ -182,7 +182,7 @@ fn explain_prints_sentences() {
 
 #[test]
 fn status_is_told_in_words_and_in_data() {
-    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"configuration":{"revision":5,"loaded":"2026-11-22T03:00:00Z","warnings":1,"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]}},"ledger":{"revision":9,"events":9,"writable":true},"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full","damage":"`1.log` is damaged"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
+    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"configuration":{"revision":5,"loaded":"2026-11-22T03:00:00Z","warnings":1,"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]}},"upstreams":[{"api":"orders","upstream":"a:80 (192.0.2.1:80)","state":"failing","why":"it answered 500","since":"2026-11-22T03:30:00Z"}],"ledger":{"revision":9,"events":9,"writable":true},"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full","damage":"`1.log` is damaged"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
     check(
         &["status"],
         200,
@@ -203,6 +203,7 @@ fn status_is_told_in_words_and_in_data() {
             journal damage `1.log` is damaged
             view           revision 7, 12 ms old
             fail open      0 min
+            upstream       orders a:80 (192.0.2.1:80) is failing since 2026-11-22T03:30:00Z: it answered 500
             node           n1 at revision 7, since 2026-11-22T03:00:00Z
         "#]],
     );
@@ -214,7 +215,7 @@ fn status_is_told_in_words_and_in_data() {
             GET /api/v1/status
             exit 0
             -- stdout
-            {"configuration":{"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]},"loaded":"2026-11-22T03:00:00Z","revision":5,"warnings":1},"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"damage":"`1.log` is damaged","lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"ledger":{"events":9,"revision":9,"writable":true},"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"ready":false,"view":{"age_ms":12,"revision":7},"why":["journal"]}
+            {"configuration":{"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]},"loaded":"2026-11-22T03:00:00Z","revision":5,"warnings":1},"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"damage":"`1.log` is damaged","lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"ledger":{"events":9,"revision":9,"writable":true},"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"ready":false,"upstreams":[{"api":"orders","since":"2026-11-22T03:30:00Z","state":"failing","upstream":"a:80 (192.0.2.1:80)","why":"it answered 500"}],"view":{"age_ms":12,"revision":7},"why":["journal"]}
         "#]],
     );
 }

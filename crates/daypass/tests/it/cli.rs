@@ -191,7 +191,7 @@ fn init_writes_nothing_that_would_not_work() {
         &expect![[r#"
             exit 2
             -- stderr
-            `--upstream ftp://shop`: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+            `--upstream ftp://shop`: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`, or with `unix:`
             next: write it like `http://127.0.0.1:7001`
         "#]],
     );
@@ -255,7 +255,7 @@ fn a_wrong_configuration_ends_with_2_wherever_it_is_read() {
               1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
                 |                               ^
                 = write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`
-            daypass.yaml:1:48: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+            daypass.yaml:1:48: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`, or with `unix:`
               1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
                 |                                                ^
                 = write it like `http://127.0.0.1:7001`
@@ -267,7 +267,7 @@ fn a_wrong_configuration_ends_with_2_wherever_it_is_read() {
         &expect![[r#"
             exit 2
             -- stdout
-            {"errors":[{"column":31,"file":"daypass.yaml","help":"write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`","line":1,"message":"`a` is not the first segment of a path"},{"column":48,"file":"daypass.yaml","help":"write it like `http://127.0.0.1:7001`","line":1,"message":"an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`"}],"ok":false,"warnings":[]}
+            {"errors":[{"column":31,"file":"daypass.yaml","help":"write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`","line":1,"message":"`a` is not the first segment of a path"},{"column":48,"file":"daypass.yaml","help":"write it like `http://127.0.0.1:7001`","line":1,"message":"an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`, or with `unix:`"}],"ok":false,"warnings":[]}
         "#]],
     );
     check(
@@ -280,7 +280,7 @@ fn a_wrong_configuration_ends_with_2_wherever_it_is_read() {
               1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
                 |                               ^
                 = write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`
-            daypass.yaml:1:48: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+            daypass.yaml:1:48: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`, or with `unix:`
               1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
                 |                                                ^
                 = write it like `http://127.0.0.1:7001`
@@ -296,7 +296,7 @@ fn a_wrong_configuration_ends_with_2_wherever_it_is_read() {
               1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
                 |                               ^
                 = write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`
-            daypass.yaml:1:48: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+            daypass.yaml:1:48: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`, or with `unix:`
               1 | apis: { a: { route: { prefix: a }, upstreams: [b] } }
                 |                                                ^
                 = write it like `http://127.0.0.1:7001`

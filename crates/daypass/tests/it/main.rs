@@ -55,4 +55,6 @@ mod timeouts;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod upstreams;
+#[cfg(test)]
 mod websocket;

@@ -19,7 +19,7 @@ use crate::fields::Sink as _;
 /// A request's body on its way to an upstream.
 #[derive(Debug)]
 pub(crate) struct Sending {
-    /// Kept until all of it is written: a request of which nothing went out may be sent again.
+    /// Kept until all of it is written, or as long as there was nothing in it: the request may have to be sent again.
     upload: Option<Upload>,
     body: Body,
     wire: Rc<Wire>,
@@ -86,7 +86,15 @@ impl Sending {
 
     /// Whether all of it has gone out.
     pub(crate) fn state(&self) -> Sent {
-        if self.upload.is_none() && self.wire.unsent() == 0 { Sent::Whole } else { Sent::Partly }
+        let ended = self.upload.is_none() || self.body == Body::Ended;
+        if ended && self.wire.unsent() == 0 { Sent::Whole } else { Sent::Partly }
+    }
+
+    /// The body, if nothing of it was taken: with it the request can be sent again.
+    pub(crate) fn take_back(&mut self) -> Option<Upload> {
+        let upload = self.upload.take().filter(Upload::is_untouched)?;
+        upload.begin_again();
+        Some(upload)
     }
 
     /// Moves the body on. Ready when all of it is written.
@@ -103,7 +111,7 @@ impl Sending {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(self.give_up())),
                 Poll::Ready(Ok(())) if self.body == Body::Ended || self.upload.is_none() => {
-                    self.upload = None;
+                    self.upload = self.upload.take().filter(Upload::is_untouched);
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Ok(())) if waits == Waits::Client => return Poll::Pending,
@@ -113,13 +121,11 @@ impl Sending {
     }
 
     fn give_up(&mut self) -> Unsent {
-        match self.upload.take() {
-            Some(upload) if self.wire.has_sent_nothing() && upload.is_untouched() => {
-                upload.begin_again();
-                Unsent::Kept(upload)
-            }
-            _ => Unsent::Refused,
+        self.upload = self.upload.take().filter(Upload::is_untouched);
+        if !self.wire.has_sent_nothing() {
+            return Unsent::Refused;
         }
+        self.take_back().map_or(Unsent::Refused, Unsent::Kept)
     }
 
     /// Takes of the body what there is and fits.
@@ -186,12 +192,19 @@ pub(crate) fn write_chunk(out: &mut Vec<u8>, chunk: &mut Vec<u8>) {
 pub(crate) enum NoAnswer {
     /// Nothing of the request went out.
     Unsent(Upload),
-    /// The upstream closed before its answer began.
-    Closed,
+    /// The upstream closed before its answer was there.
+    Closed(Heard),
     /// The answer's head cannot be read.
     Malformed,
     /// The request's own body ended early.
     Stopped(Stopped),
+}
+
+/// Whether anything came that could belong to an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Nothing,
+    Something,
 }
 
 /// What an upstream may answer beyond an ordinary answer.
@@ -224,7 +237,7 @@ pub(crate) async fn exchange(
                 Poll::Ready(Err(Unsent::Stopped(why))) => return Poll::Ready(Err(NoAnswer::Stopped(why))),
                 // To a request of which nothing went out there is no answer.
                 Poll::Ready(Err(Unsent::Refused)) if sending.wire.has_sent_nothing() => {
-                    return Poll::Ready(Err(NoAnswer::Closed));
+                    return Poll::Ready(Err(NoAnswer::Closed(Heard::Nothing)));
                 }
                 Poll::Ready(Err(Unsent::Refused)) => sends = Sends::No,
             }
@@ -264,9 +277,13 @@ impl Receiving {
                 Poll::Ready(Err(why)) if why.kind() == io::ErrorKind::OutOfMemory => {
                     return Poll::Ready(Err(NoAnswer::Malformed));
                 }
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoAnswer::Closed)),
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoAnswer::Closed(self.heard(wire)))),
             }
         }
+    }
+
+    fn heard(&self, wire: &Wire) -> Heard {
+        if self.interim == 0 && wire.inbox().is_empty() { Heard::Nothing } else { Heard::Something }
     }
 
     /// The head of the final answer, if all of it is there. Interim answers before it are read over.

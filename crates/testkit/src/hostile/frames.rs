@@ -8,10 +8,10 @@ use std::io;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::client::Duplex;
+use crate::client::{Duplex, tcp};
 pub use crate::frames::{END_HEADERS, END_STREAM};
 use crate::tls;
-use crate::world::{World, tcp};
+use crate::world::World;
 
 /// Kinds of frames.
 pub mod kind {

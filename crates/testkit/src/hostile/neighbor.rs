@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::client::{Ask, Book, Conn};
+use crate::client::{Ask, Book, Conn, tcp};
 use crate::setup::{ApiSetup, Behind, Setup};
 use crate::upstream::{Seen, Upstream};
-use crate::world::{World, tcp};
+use crate::world::World;
 
 /// How long a neighbor may wait for an answer.
 pub const WAIT_MAX: Duration = Duration::from_millis(100);

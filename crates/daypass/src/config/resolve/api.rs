@@ -88,7 +88,8 @@ impl Resolver<'_> {
         let headers = self.headers(&written.credentials);
         let patience = self.patience(limits);
         let concurrency = limits.concurrency.as_ref().and_then(|written| self.concurrency(written));
-        apis.forwards.push(Forward { api: name, upstreams, headers, patience, concurrency });
+        let check = written.health.as_ref().and_then(|health| self.check(health));
+        apis.forwards.push(Forward { api: name, upstreams, headers, patience, concurrency, check });
     }
 
     fn route(&mut self, written: &written::Route) -> Option<Route> {

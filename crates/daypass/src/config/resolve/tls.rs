@@ -148,7 +148,7 @@ impl Resolver<'_> {
             None => None,
             Some(credentials) => {
                 let speak = if url.scheme == Scheme::H2 { Speak::Http2 } else { Speak::Http1 };
-                let name = credentials.name.as_deref().unwrap_or(&url.host);
+                let name = credentials.name.as_deref().or(url.host()).unwrap_or_default();
                 let tls =
                     ClientTls::new(credentials.trust.as_ref()?, credentials.identity.as_ref(), name, speak);
                 if tls.is_none() {
@@ -162,7 +162,7 @@ impl Resolver<'_> {
                 Some(tls?)
             }
         };
-        let address = url.address();
-        Some(gateway::Upstream::new(protocol, &url.authority, &address, url.base_path, tls))
+        let reach = url.reach();
+        Some(gateway::Upstream::new(protocol, &url.authority, reach, url.base_path, tls))
     }
 }

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use access::time::parse_duration;
-use gateway::Patience;
-use gateway::bounds::{ANSWER_IDLE_TIME_MAX, ANSWER_TIME_MAX, CONNECT_TIME_MAX, EXCHANGE_TIME_MAX};
+use gateway::bounds::{
+    ANSWER_IDLE_TIME_MAX, ANSWER_TIME_MAX, CHECK_ROUNDS_MAX, CHECK_TIME_MAX, CHECK_TIME_MIN,
+    CONNECT_TIME_MAX, EXCHANGE_TIME_MAX, TARGET_BYTES_MAX,
+};
+use gateway::{Check, Patience};
 
-use super::super::api::ApiLimits;
+use super::super::api::{ApiLimits, Health};
 use super::super::place::{Place, Placed};
 use super::super::text;
 use super::super::tls::UpstreamTls;
@@ -32,6 +35,7 @@ impl Resolver<'_> {
         if time.is_none() {
             let most = match most.as_secs() {
                 days if days % 86_400 == 0 => format!("{}d", days / 86_400),
+                hours if hours % 3_600 == 0 => format!("{}h", hours / 3_600),
                 seconds => format!("{}m", seconds / 60),
             };
             let advice = format!(
@@ -42,9 +46,46 @@ impl Resolver<'_> {
         time
     }
 
+    /// `None` only where something was refused.
+    pub(super) fn check(&mut self, written: &Health) -> Option<Check> {
+        let path = self.check_path(&written.path);
+        let every = self.time(&written.every, CHECK_TIME_MAX);
+        if every.is_some_and(|every| every < CHECK_TIME_MIN) {
+            let says = format!("`{}` is too short a time between two checks", written.every.value);
+            self.refuse(written.every.place, says, "write at least `100ms`");
+        }
+        let timeout = self.time(&written.timeout, CHECK_TIME_MAX);
+        Some(Check {
+            path: path?,
+            every: every?,
+            timeout: timeout?,
+            unhealthy_after: self.rounds(&written.unhealthy_after)?,
+            healthy_after: self.rounds(&written.healthy_after)?,
+        })
+    }
+
+    fn check_path(&mut self, written: &Placed<text::TargetText>) -> Option<String> {
+        let plain = written.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        let fits = written.starts_with('/') && plain && written.len() <= TARGET_BYTES_MAX;
+        if !fits {
+            let says = format!("`{}` is not a path that can be asked for", written.value);
+            self.refuse(written.place, says, "write it like `/healthz`");
+        }
+        fits.then(|| written.to_string())
+    }
+
+    fn rounds(&mut self, written: &Placed<u32>) -> Option<u32> {
+        let fits = (1..=CHECK_ROUNDS_MAX).contains(&written.value);
+        if !fits {
+            let says = format!("{} checks in a row are out of bounds", written.value);
+            self.refuse(written.place, says, format!("write a number from 1 to {CHECK_ROUNDS_MAX}"));
+        }
+        fits.then_some(written.value)
+    }
+
     pub(super) fn upstreams(
         &mut self,
-        written: &Placed<Vec<Placed<text::Url>>>,
+        written: &Placed<Vec<Placed<text::UpstreamText>>>,
         tls: Option<&Placed<UpstreamTls>>,
     ) -> Vec<gateway::Upstream> {
         if !(1..=Forward::UPSTREAMS_MAX).contains(&written.len()) {
@@ -57,7 +98,7 @@ impl Resolver<'_> {
         named.filter_map(|(place, url)| self.upstream(place, url, credentials.as_ref())).collect()
     }
 
-    fn upstream_urls(&mut self, written: &[Placed<text::Url>]) -> Vec<(Place, UpstreamUrl)> {
+    fn upstream_urls(&mut self, written: &[Placed<text::UpstreamText>]) -> Vec<(Place, UpstreamUrl)> {
         let mut urls: Vec<(Place, UpstreamUrl)> = Vec::new();
         for url in written {
             match url.parse::<UpstreamUrl>() {
@@ -75,7 +116,7 @@ impl Resolver<'_> {
     }
 
     /// A password in a URL is not shown.
-    fn hide_user_info(&mut self, url: &Placed<text::Url>) {
+    fn hide_user_info(&mut self, url: &Placed<text::UpstreamText>) {
         if url.contains('@') {
             self.errors.hide(url.place);
         }

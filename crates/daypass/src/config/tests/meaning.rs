@@ -202,7 +202,7 @@ fn routes_and_upstreams_mean_one_thing() {
               3 |   b: { route: { prefix: /a/b }, upstreams: [h2c://a, ftp://a, ********************, http://a/../b] }
                 |                         ^^^^
                 = write a slash and one segment of letters, digits, `-`, `.`, `_` or `~`: `/orders`
-            daypass.yaml:3:54: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`
+            daypass.yaml:3:54: an upstream's URL starts with `https://`, `http://`, `h2://` or `h2c://`, or with `unix:`
               3 |   b: { route: { prefix: /a/b }, upstreams: [h2c://a, ftp://a, ********************, http://a/../b] }
                 |                                                      ^^^^^^^
                 = write it like `http://127.0.0.1:7001`

@@ -293,6 +293,7 @@ fn plan(forward: config::Forward) -> anyhow::Result<Plan> {
         headers: headers.collect::<anyhow::Result<_>>()?,
         patience: forward.patience,
         concurrency: forward.concurrency,
+        cors: forward.cors,
     })
 }
 

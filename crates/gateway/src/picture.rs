@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 
 use crate::bounds::{ANSWER_IDLE_TIME, ANSWER_TIME, CONNECT_TIME};
+use crate::cors::Cors;
 use crate::meter::ApiMeter;
 use crate::tls::ClientTls;
 
@@ -50,6 +51,8 @@ pub struct Forward {
     pub patience: Patience,
     /// How many requests may be under way at once.
     pub concurrency: Option<u32>,
+    /// Which pages of other origins may call it; `None` leaves that to the upstream.
+    pub cors: Option<Cors>,
     /// What outlives a reload.
     pub kept: Arc<Kept>,
 }

@@ -17,6 +17,8 @@ pub struct Forward {
     pub patience: gateway::Patience,
     /// The most requests in flight; `None` without a limit.
     pub concurrency: Option<u32>,
+    /// Which pages of other origins may call it.
+    pub cors: Option<gateway::Cors>,
 }
 
 impl Forward {

@@ -25,6 +25,8 @@ pub struct Plan {
     pub patience: Patience,
     /// How many requests may be under way at once.
     pub concurrency: Option<u32>,
+    /// Which pages of other origins may call it.
+    pub cors: Option<gateway::Cors>,
 }
 
 /// Plans by the API's name.
@@ -131,6 +133,7 @@ impl State {
                 headers: plan.headers.clone(),
                 patience: plan.patience,
                 concurrency: plan.concurrency,
+                cors: plan.cors.clone(),
                 kept,
             },
             None => Forward {
@@ -138,6 +141,7 @@ impl State {
                 headers: Vec::new(),
                 patience: Patience::default(),
                 concurrency: None,
+                cors: None,
                 kept,
             },
         }

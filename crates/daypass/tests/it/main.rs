@@ -12,6 +12,8 @@ mod callers;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod draining;
@@ -20,6 +22,8 @@ mod framing;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod headers;
 #[cfg(test)]
 mod help;
@@ -27,6 +31,7 @@ mod help;
 mod hostile;
 #[cfg(test)]
 mod http2;
+#[cfg(test)]
 mod http2_limits;
 #[cfg(test)]
 mod journal;

@@ -88,7 +88,8 @@ impl Resolver<'_> {
         let headers = self.headers(&written.credentials);
         let patience = self.patience(limits);
         let concurrency = limits.concurrency.as_ref().and_then(|written| self.concurrency(written));
-        apis.forwards.push(Forward { api: name, upstreams, headers, patience, concurrency });
+        let cors = written.cors.as_ref().and_then(|written| self.cors(written));
+        apis.forwards.push(Forward { api: name, upstreams, headers, patience, concurrency, cors });
     }
 
     fn route(&mut self, written: &written::Route) -> Option<Route> {

@@ -2,7 +2,7 @@
 //!
 //! Each command is one module: what a change must pass (`test`, `tidy`), the product on show
 //! (`demo`), what a request costs (`bench`), what a crash may lose (`crash`), and what a reload, a stop or a
-//! new version costs (`churn`).
+//! new version costs (`churn`), and what the suites of others say (`gates`).
 //! Not here: anything the product itself needs at run time.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to its terminal")]
 
@@ -13,6 +13,7 @@ mod clock;
 mod crash;
 mod demo;
 mod dice;
+mod gates;
 mod http;
 mod instance;
 mod json;
@@ -38,6 +39,7 @@ Commands:
   bench   CPU per request and latency against plain nginx, release build
   crash   kill -9 under load; checks that the journal lost nothing
   churn   reloads, drains and upgrades under load; counts what failed by them
+  gates   suites of others: HTTP/2, WebSocket, gRPC, load and slow clients
 
 Examples:
   cargo xtask test
@@ -45,6 +47,7 @@ Examples:
   cargo xtask bench --quick
   cargo xtask crash --rounds 20 --mode fsync
   cargo xtask churn --reloads 100
+  cargo xtask gates http2
 
 `cargo xtask COMMAND --help` shows a command's own options.";
 
@@ -68,6 +71,7 @@ fn dispatch(name: &str, args: Args) -> anyhow::Result<ExitCode> {
         "bench" => bench::run(args),
         "crash" => crash::run(args),
         "churn" => churn::run(args),
+        "gates" => gates::run(args),
         other => Err(args::usage(format!("no command `{other}`\n\n{HELP}"))),
     }
 }

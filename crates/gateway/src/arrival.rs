@@ -65,7 +65,7 @@ pub(crate) struct Fields<'a> {
     pub(crate) asked_method: Field<'a>,
     pub(crate) te: Field<'a>,
     pub(crate) grpc_timeout: Field<'a>,
-    pub(crate) caller: Caller,
+    pub(crate) dialect: Dialect,
     /// Whether `Connection` lists `upgrade`.
     pub(crate) connection_upgrades: bool,
     count: usize,
@@ -73,9 +73,9 @@ pub(crate) struct Fields<'a> {
     fault: Option<&'static str>,
 }
 
-/// What kind of answers a caller can read.
+/// What kind of refusals a caller can read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Caller {
+pub(crate) enum Dialect {
     #[default]
     Http,
     Grpc,
@@ -148,7 +148,7 @@ impl<'a> Fields<'a> {
             b"access-control-request-method" => self.asked_method.add(value),
             b"te" => self.te.add(value),
             b"grpc-timeout" => self.grpc_timeout.add(value),
-            b"content-type" if grpc::is_call(value) => self.caller = Caller::Grpc,
+            b"content-type" if grpc::is_call(value) => self.dialect = Dialect::Grpc,
             b"connection" => {
                 let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
                 self.connection_upgrades |= options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));

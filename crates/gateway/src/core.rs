@@ -129,7 +129,7 @@ impl Core {
         };
         let receipt = self.pipeline.refuse(head, &refused).await;
         let names = Names::new(head.id, &self.node, receipt);
-        let mut reply = problem(&refused, head.id, &names, self.clock.now(), head.fields.caller);
+        let mut reply = problem(&refused, head.id, &names, self.clock.now(), head.fields.dialect);
         if let Some(fields) = reply.fields() {
             self.pipeline.dress(head, &refused, fields);
         }

@@ -15,7 +15,7 @@ use access::{Reason, Refused};
 use http::StatusCode;
 
 use crate::alarm::Alarm;
-use crate::arrival::{Caller, Head};
+use crate::arrival::{Dialect, Head};
 use crate::body::{Inbound, Progress, Stopped, Upload, Uploaded, too_large};
 use crate::bounds::ANSWER_IDLE_TIME;
 use crate::core::Core;
@@ -176,7 +176,7 @@ impl Answers<'_> {
     fn cut(&self, admitted: &mut Admitted<'_>, reason: Reason) -> Reply {
         let refused = Refused::because(reason, "access ended while the request was under way");
         admitted.entry.cut(Some(status(reason).as_u16()), reason);
-        self.problem(&refused, self.head.fields.caller)
+        self.problem(&refused, self.head.fields.dialect)
     }
 
     /// To an exchange that the upstream did not answer.
@@ -194,15 +194,15 @@ impl Answers<'_> {
             admitted.entry.upstream = None;
         }
         admitted.entry.fail(Some(status(refused.reason).as_u16()), refused.reason);
-        let caller = match (self.head.fields.caller, failure) {
-            (Caller::Grpc, SendFailure::Overdue) => Caller::GrpcLate,
-            (caller, _) => caller,
+        let dialect = match (self.head.fields.dialect, failure) {
+            (Dialect::Grpc, SendFailure::Overdue) => Dialect::GrpcLate,
+            (dialect, _) => dialect,
         };
-        self.problem(&refused, caller)
+        self.problem(&refused, dialect)
     }
 
-    fn problem(&self, refused: &Refused, caller: Caller) -> Reply {
-        problem(refused, self.head.id, self.names, self.core.clock.now(), caller)
+    fn problem(&self, refused: &Refused, dialect: Dialect) -> Reply {
+        problem(refused, self.head.id, self.names, self.core.clock.now(), dialect)
     }
 }
 

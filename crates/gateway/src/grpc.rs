@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::arrival::{Caller, Field, Head};
+use crate::arrival::{Dialect, Field, Head};
 
 /// Whether a request is a gRPC call, by its content type.
 pub(crate) fn is_call(content_type: &[u8]) -> bool {
@@ -12,8 +12,8 @@ pub(crate) fn is_call(content_type: &[u8]) -> bool {
 
 /// How long a caller waits for its whole call; `None` if it does not say that as gRPC does.
 pub(crate) fn timeout(head: &Head<'_>) -> Option<Duration> {
-    match (head.fields.grpc_timeout, head.fields.caller) {
-        (Field::Once(text), Caller::Grpc) => parse(text),
+    match (head.fields.grpc_timeout, head.fields.dialect) {
+        (Field::Once(text), Dialect::Grpc) => parse(text),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use arrayvec::ArrayString;
 use http::StatusCode;
 use journal::Receipt;
 
-use crate::arrival::Caller;
+use crate::arrival::Dialect;
 use crate::fields::{FieldList, Sink as _};
 use crate::forward::{Relay, Switched};
 use crate::grpc;
@@ -110,16 +110,16 @@ const fn next(reason: Reason) -> &'static str {
 }
 
 /// Whether what follows on the connection can still be told apart from the refused request.
-const fn closes_connection(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::RequestMalformed
-            | Reason::HeadersTooLarge
-            | Reason::UriTooLong
-            | Reason::BodyTooLarge
-            | Reason::MethodUnsupported
-            | Reason::UpgradeRefused
-    )
+const fn closes(reason: Reason) -> Closes {
+    match reason {
+        Reason::RequestMalformed => Closes::Malformed,
+        Reason::HeadersTooLarge
+        | Reason::UriTooLong
+        | Reason::BodyTooLarge
+        | Reason::MethodUnsupported
+        | Reason::UpgradeRefused => Closes::Yes,
+        _ => Closes::No,
+    }
 }
 
 /// The names by which an answer can be found again.
@@ -178,6 +178,8 @@ pub(crate) struct Own {
 /// Whether a connection ends with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Closes {
+    /// The request had no single reading: over HTTP/2 its stream is in error, too.
+    Malformed,
     Yes,
     No,
 }
@@ -201,7 +203,7 @@ pub(crate) fn problem(
     id: RequestId,
     names: &Names,
     at: Timestamp,
-    caller: Caller,
+    dialect: Dialect,
 ) -> Reply {
     let reason = refused.reason;
     let document = serde_json::json!({
@@ -220,15 +222,15 @@ pub(crate) fn problem(
     if let Some(retry) = refused.retry {
         say_when_to_retry(&mut fields, retry);
     }
-    match caller {
-        Caller::Http => {}
-        Caller::Grpc => say_to_grpc(&mut fields, grpc_status(status(reason)), &refused.detail),
-        Caller::GrpcLate => say_to_grpc(&mut fields, DEADLINE_EXCEEDED, &refused.detail),
+    match dialect {
+        Dialect::Http => {}
+        Dialect::Grpc => say_to_grpc(&mut fields, grpc_status(status(reason)), &refused.detail),
+        Dialect::GrpcLate => say_to_grpc(&mut fields, DEADLINE_EXCEEDED, &refused.detail),
     }
     names.stamp(&mut fields);
     date(&mut fields, at);
-    let closes = if closes_connection(reason) { Closes::Yes } else { Closes::No };
-    Reply::Own(Own { status: status(reason), fields, body: document.to_string().into_bytes(), closes })
+    let body = document.to_string().into_bytes();
+    Reply::Own(Own { status: status(reason), fields, body, closes: closes(reason) })
 }
 
 /// The answer to a preflight, with these fields.
@@ -300,7 +302,7 @@ mod tests {
             let names = Names::new(RequestId::from_bytes([0; 16]), "node", None);
             let refused = Refused::because(*reason, "why");
             let Reply::Own(own) =
-                problem(&refused, RequestId::from_bytes([0; 16]), &names, Timestamp::EPOCH, Caller::Http)
+                problem(&refused, RequestId::from_bytes([0; 16]), &names, Timestamp::EPOCH, Dialect::Http)
             else {
                 panic!("not an answer of our own")
             };

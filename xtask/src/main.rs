@@ -1,8 +1,9 @@
 //! `cargo xtask`: everything the project does to itself, with nothing to install first.
 //!
 //! Each command is one module: what a change must pass (`test`, `tidy`), the product on show
-//! (`demo`), what a request costs (`bench`), what a crash may lose (`crash`), and what a reload, a stop or a
-//! new version costs (`churn`).
+//! (`demo`), what a request costs (`bench`), what a crash may lose (`crash`), what a reload, a stop or a
+//! new version costs (`churn`), what generated traffic finds (`differ`, `fuzz`), and what the suites of others say
+//! (`gates`).
 //! Not here: anything the product itself needs at run time.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to its terminal")]
 
@@ -15,6 +16,7 @@ mod demo;
 mod dice;
 mod differ;
 mod fuzz;
+mod gates;
 mod http;
 mod instance;
 mod json;
@@ -42,6 +44,7 @@ Commands:
   churn   reloads, drains and upgrades under load; counts what failed by them
   differ  generated requests and answers against real servers and clients
   fuzz    the fuzzers of the codec, the paths and the headers
+  gates   suites of others: HTTP/2, WebSocket, gRPC, load and slow clients
 
 Examples:
   cargo xtask test
@@ -49,6 +52,7 @@ Examples:
   cargo xtask bench --quick
   cargo xtask crash --rounds 20 --mode fsync
   cargo xtask churn --reloads 100
+  cargo xtask gates http2
 
 `cargo xtask COMMAND --help` shows a command's own options.";
 
@@ -74,6 +78,7 @@ fn dispatch(name: &str, args: Args) -> anyhow::Result<ExitCode> {
         "churn" => churn::run(args),
         "differ" => differ::run(args),
         "fuzz" => fuzz::run(args),
+        "gates" => gates::run(args),
         other => Err(args::usage(format!("no command `{other}`\n\n{HELP}"))),
     }
 }

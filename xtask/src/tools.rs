@@ -27,6 +27,11 @@ const CURL: Tool = Tool { program: "curl", package: "curl", flag: "--version" };
 const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", flag: "version" };
 pub(crate) const PYTHON: Tool = Tool { program: "python3", package: "python3", flag: "--version" };
 
+const SLOWHTTPTEST: Tool = Tool { program: "slowhttptest", package: "slowhttptest", flag: "-h" };
+
+/// What the gates run; what comes from PyPI is theirs to install.
+pub(crate) const OF_GATES: [&Tool; 3] = [&H2LOAD, &SLOWHTTPTEST, &PYTHON];
+
 /// What tests and the documents' commands run besides Daypass.
 pub(crate) const OF_TESTS: [&Tool; 3] = [&CURL, &OPENSSL, &PYTHON];
 

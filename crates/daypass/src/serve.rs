@@ -295,6 +295,7 @@ fn plan(forward: config::Forward) -> anyhow::Result<Plan> {
         patience: forward.patience,
         concurrency: forward.concurrency,
         check: forward.check,
+        cors: forward.cors,
     })
 }
 

@@ -10,6 +10,7 @@ use http::Version;
 
 use crate::bounds::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use crate::fields::FieldList;
+use crate::grpc;
 use crate::h1::head::Asked;
 use crate::peer::Peer;
 use crate::trace::TraceId;
@@ -59,11 +60,27 @@ pub(crate) struct Fields<'a> {
     pub(crate) websocket_version: Field<'a>,
     pub(crate) user_agent: Field<'a>,
     pub(crate) traceparent: Field<'a>,
+    pub(crate) origin: Field<'a>,
+    /// What a browser asks whether it may (`Access-Control-Request-Method`).
+    pub(crate) asked_method: Field<'a>,
+    pub(crate) te: Field<'a>,
+    pub(crate) grpc_timeout: Field<'a>,
+    pub(crate) dialect: Dialect,
     /// Whether `Connection` lists `upgrade`.
     pub(crate) connection_upgrades: bool,
     count: usize,
     bytes: usize,
     fault: Option<&'static str>,
+}
+
+/// What kind of refusals a caller can read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    #[default]
+    Http,
+    Grpc,
+    /// One whose own deadline has passed.
+    GrpcLate,
 }
 
 /// A header field that may come once.
@@ -127,6 +144,11 @@ impl<'a> Fields<'a> {
             b"sec-websocket-version" => self.websocket_version.add(value),
             b"user-agent" => self.user_agent.add(value),
             b"traceparent" => self.traceparent.add(value),
+            b"origin" => self.origin.add(value),
+            b"access-control-request-method" => self.asked_method.add(value),
+            b"te" => self.te.add(value),
+            b"grpc-timeout" => self.grpc_timeout.add(value),
+            b"content-type" if grpc::is_call(value) => self.dialect = Dialect::Grpc,
             b"connection" => {
                 let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
                 self.connection_upgrades |= options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));

@@ -218,7 +218,9 @@ impl Upload {
     /// The same body, where there is none: for when whoever sends it keeps it.
     pub(crate) fn spare(&self) -> Option<Self> {
         let Self { bytes_max, progress, .. } = self;
-        let spare = || Self { inbound: Inbound::None, bytes_max: *bytes_max, progress: progress.clone() };
+        let progress = || progress.clone();
+        let spare =
+            || Self { inbound: Inbound::None, bytes_max: *bytes_max, progress: progress(), pace: None };
         (self.length() == BodyLength::None).then(spare)
     }
 

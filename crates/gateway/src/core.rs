@@ -13,7 +13,7 @@ use crate::arrival::Head;
 use crate::forward::{Brought, forward};
 use crate::gateway::Acknowledgements;
 use crate::pipeline::Pipeline;
-use crate::respond::{Names, Reply, problem};
+use crate::respond::{Names, Reply, preflight, problem};
 use crate::streams::Streams;
 use crate::upstream::{Left, Pool};
 
@@ -117,14 +117,24 @@ impl Core {
 
     /// Answers one request. Never fails: a refusal is an answer too.
     pub(crate) async fn answer(self: &Rc<Self>, head: &Head<'_>, brought: Brought<'_>) -> Reply {
-        match self.pipeline.admit(head).await {
-            Ok(admitted) => forward(self, head, admitted, brought).await,
-            Err(refused) => {
-                let receipt = self.pipeline.refuse(head, &refused).await;
+        let refused = match self.pipeline.preflight(head).await {
+            Ok(Some((fields, receipt))) => {
                 let names = Names::new(head.id, &self.node, receipt);
-                problem(&refused, head.id, &names, self.clock.now())
+                return preflight(fields, &names, self.clock.now());
             }
+            Ok(None) => match self.pipeline.admit(head).await {
+                Ok(admitted) => return forward(self, head, admitted, brought).await,
+                Err(refused) => refused,
+            },
+            Err(refused) => refused,
+        };
+        let receipt = self.pipeline.refuse(head, &refused).await;
+        let names = Names::new(head.id, &self.node, receipt);
+        let mut reply = problem(&refused, head.id, &names, self.clock.now(), head.fields.dialect);
+        if let Some(fields) = reply.fields() {
+            self.pipeline.dress(head, &refused, fields);
         }
+        reply
     }
 
     /// A number for the next hop's part of a trace; never 0.

@@ -45,7 +45,7 @@ pub(crate) fn told(failure: SendFailure) -> Refused {
         SendFailure::Overdue => (
             Reason::UpstreamTimeout,
             "the upstream did not answer within the time for a whole exchange; it may have carried the request out",
-            "look at the API itself, or ask its owner to raise `limits.total`",
+            "look at the API itself; the time is its `limits.total`, or a call's own `grpc-timeout`",
         ),
         SendFailure::NoSwitch => (
             Reason::UpgradeRefused,

@@ -11,16 +11,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use access::arrival::BodyLength;
-use access::{Reason, Refused, RequestId};
+use access::{Reason, Refused};
 use http::StatusCode;
 
 use crate::alarm::Alarm;
-use crate::arrival::Head;
+use crate::arrival::{Dialect, Head};
 use crate::body::{Inbound, Progress, Stopped, Upload, Uploaded, too_large};
 use crate::bounds::ANSWER_IDLE_TIME;
 use crate::core::Core;
 use crate::failure::told;
 use crate::fields::{FieldList, Sink as _};
+use crate::grpc;
 use crate::h1::client::{Sending, Sent};
 use crate::h1::head::Asked;
 use crate::h1::wire::{Broken as Unread, Piece};
@@ -28,6 +29,7 @@ use crate::headers;
 use crate::join::{Passed, Side, join};
 use crate::limits::Slot;
 use crate::outgoing::Outgoing;
+use crate::picture::Picture;
 use crate::record::{Admitted, Entry};
 use crate::respond::{Names, Reply, problem, status};
 use crate::streams::{Kind, Ticket};
@@ -48,12 +50,28 @@ pub(crate) struct Brought<'a> {
 pub(crate) async fn forward(
     core: &Rc<Core>,
     head: &Head<'_>,
+    admitted: Admitted<'_>,
+    brought: Brought<'_>,
+) -> Reply {
+    let (picture, api) = (admitted.picture.clone(), admitted.api);
+    let mut reply = send(core, head, admitted, &picture, brought).await;
+    let cors = picture.forward(api).and_then(|forward| forward.cors.as_ref());
+    if let Some((cors, fields)) = cors.zip(reply.fields()) {
+        cors.dress(head.fields.origin, fields);
+    }
+    reply
+}
+
+async fn send(
+    core: &Rc<Core>,
+    head: &Head<'_>,
     mut admitted: Admitted<'_>,
+    picture: &Picture,
     brought: Brought<'_>,
 ) -> Reply {
     let Brought { fields, inbound, alarm } = brought;
     let names = Names::new(head.id, core.node(), admitted.entry.receipt());
-    let answers = Answers { core, id: head.id, names: &names };
+    let answers = Answers { core, head, names: &names };
     if let Some(why) = admitted.ticket.why_cut() {
         return answers.cut(&mut admitted, why);
     }
@@ -62,7 +80,6 @@ pub(crate) async fn forward(
         fields.all(b"content-type").all(|kind| !kind.starts_with(b"application/grpc")).then(|| alarm.clone());
     let (upload, progress) = Upload::new(inbound, admitted.body_bytes_max, timed);
     admitted.entry.progress = Some(progress.clone());
-    let picture = admitted.picture.clone();
     let Some(forward) = picture.forward(admitted.api) else {
         return answers.failure(&mut admitted, SendFailure::Unreachable);
     };
@@ -80,7 +97,7 @@ pub(crate) async fn forward(
         tried: &tried,
     };
     let sent_at = core.clock.now();
-    if let Some(total) = forward.patience.total {
+    if let Some(total) = [forward.patience.total, grpc::timeout(head)].into_iter().flatten().min() {
         alarm.limit(total);
     }
     let sent = {
@@ -154,7 +171,7 @@ async fn within<T>(
 /// The answers of our own to an admitted request.
 struct Answers<'a> {
     core: &'a Core,
-    id: RequestId,
+    head: &'a Head<'a>,
     names: &'a Names,
 }
 
@@ -163,7 +180,7 @@ impl Answers<'_> {
     fn cut(&self, admitted: &mut Admitted<'_>, reason: Reason) -> Reply {
         let refused = Refused::because(reason, "access ended while the request was under way");
         admitted.entry.cut(Some(status(reason).as_u16()), reason);
-        self.problem(&refused)
+        self.problem(&refused, self.head.fields.dialect)
     }
 
     /// To an exchange that the upstream did not answer.
@@ -181,11 +198,15 @@ impl Answers<'_> {
             admitted.entry.upstream = None;
         }
         admitted.entry.fail(Some(status(refused.reason).as_u16()), refused.reason);
-        self.problem(&refused)
+        let dialect = match (self.head.fields.dialect, failure) {
+            (Dialect::Grpc, SendFailure::Overdue) => Dialect::GrpcLate,
+            (dialect, _) => dialect,
+        };
+        self.problem(&refused, dialect)
     }
 
-    fn problem(&self, refused: &Refused) -> Reply {
-        problem(refused, self.id, self.names, self.core.clock.now())
+    fn problem(&self, refused: &Refused, dialect: Dialect) -> Reply {
+        problem(refused, self.head.id, self.names, self.core.clock.now(), dialect)
     }
 }
 

@@ -22,6 +22,7 @@ mod budget;
 mod check;
 mod connect;
 mod core;
+mod cors;
 mod endpoint;
 mod failure;
 mod fields;
@@ -29,6 +30,7 @@ mod forward;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
+mod grpc;
 mod h1;
 mod h2;
 mod headers;
@@ -59,6 +61,7 @@ pub mod source;
 pub mod tls;
 
 pub use check::Check;
+pub use cors::{Cors, Credentials, Origins};
 pub use gateway::{Cut, Drained, Gateway, Options, StartError};
 pub use meter::ApiMeter;
 pub use picture::{Forward, Kept, Patience, Picture, Plan, Protocol, Reach, Unwell, Upstream, Views};

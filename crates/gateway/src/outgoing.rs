@@ -86,6 +86,10 @@ impl Outgoing<'_> {
         headers::for_upstream(self.fields, self.added(), self.forward, upstream, &mut fields);
         // What HTTP/1.1 says in `Host` is the authority here (RFC 9113, section 8.3.1).
         let Some(host) = fields.remove(http::header::HOST) else { return Err(upload) };
+        if self.head.fields.te == Field::Once(b"trailers") {
+            // Of one hop, and true of the next: trailers are passed on. Servers of gRPC insist on it.
+            fields.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
+        }
         let scheme = if upstream.tls.is_some() { "https" } else { "http" };
         let uri =
             http::Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(target).build();

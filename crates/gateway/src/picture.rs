@@ -17,6 +17,7 @@ use crate::balance::most_ejected;
 use crate::bounds::{ANSWER_IDLE_TIME, ANSWER_TIME, CONNECT_TIME, UPSTREAM_TRIAL_TIME};
 use crate::budget::RetryBudget;
 use crate::check::Check;
+use crate::cors::Cors;
 use crate::endpoint::Endpoints;
 use crate::health::{Checks, Standing};
 use crate::meter::ApiMeter;
@@ -96,6 +97,8 @@ pub struct Plan {
     pub concurrency: Option<u32>,
     /// How its upstreams are asked whether they do well.
     pub check: Option<Check>,
+    /// Which pages of other origins may call it; `None` leaves that to the upstream.
+    pub cors: Option<Cors>,
 }
 
 /// How one API is reached.
@@ -106,6 +109,7 @@ pub struct Forward {
     pub(crate) patience: Patience,
     pub(crate) concurrency: Option<u32>,
     pub(crate) check: Option<Check>,
+    pub(crate) cors: Option<Cors>,
     /// What outlives a reload.
     pub(crate) kept: Arc<Kept>,
 }
@@ -114,9 +118,9 @@ impl Forward {
     /// How an API is reached that was reached as `before`: what is known of upstreams that stay is kept.
     #[must_use]
     pub fn new(plan: Plan, kept: Arc<Kept>, before: Option<&Self>) -> Self {
-        let Plan { upstreams, headers, patience, concurrency, check } = plan;
+        let Plan { upstreams, headers, patience, concurrency, check, cors } = plan;
         let endpoints = Endpoints::new(upstreams, before.map(|before| &*before.endpoints));
-        Self { endpoints: Arc::new(endpoints), headers, patience, concurrency, check, kept }
+        Self { endpoints: Arc::new(endpoints), headers, patience, concurrency, check, cors, kept }
     }
 
     pub(crate) const fn checks(&self) -> Checks {

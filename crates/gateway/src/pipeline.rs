@@ -4,7 +4,8 @@
 //! reordered does not compile: `Arrival` → `Identified` → `Authorized` → `Counted` → `Validated` → `Admitted`.
 //! An [`Admitted`] holds an open journal entry that only the journal makes, so nothing is forwarded without one.
 //!
-//! One exit, [`Pipeline::refuse`], records every refusal.
+//! One exit, [`Pipeline::refuse`], records every refusal. Beside the way lies [`Pipeline::preflight`]: what browsers ask
+//! before a request is answered here, recorded, and goes nowhere.
 //! Not here: sending it (see `forward`) and answering (see `respond`).
 
 use std::rc::Rc;
@@ -17,9 +18,11 @@ use journal::{Lane, Receipt};
 
 use crate::arrival::{Head, arrive};
 use crate::body::validate;
+use crate::cors::{self, Preflight};
+use crate::fields::FieldList;
 use crate::limits::Limits;
 use crate::picture::Views;
-use crate::record::{Admitted, record_intent, record_refusal};
+use crate::record::{Admitted, record_intent, record_preflight, record_refusal};
 use crate::streams::Streams;
 
 /// What a core needs to judge requests.
@@ -45,6 +48,33 @@ impl Pipeline {
         let counted = self.limits.take(authorized, &picture)?;
         let validated = validate(counted)?;
         record_intent(self, &picture, head, validated).await // durable before one byte goes upstream
+    }
+
+    /// Answers what a browser asks before a request of another origin, and records it: the answer's fields. `None` for
+    /// every other request, and for a page that the configuration does not list.
+    ///
+    /// # Errors
+    /// `journal_unavailable`.
+    pub(crate) async fn preflight(
+        &self,
+        head: &Head<'_>,
+    ) -> Result<Option<(FieldList, Option<Receipt>)>, Refused> {
+        if !cors::is_preflight(head) {
+            return Ok(None);
+        }
+        let (Ok(picture), Ok(arrival)) = (self.views.current(head.at), arrive(head)) else { return Ok(None) };
+        let Some(asked) = Preflight::of(&picture, &arrival, head) else { return Ok(None) };
+        let receipt = record_preflight(self, &picture, head, &arrival, &asked).await?;
+        Ok(Some((asked.fields, receipt)))
+    }
+
+    /// Lets the page that asked read why it was refused, if the API is known and lists its origin.
+    pub(crate) fn dress(&self, head: &Head<'_>, refused: &Refused, fields: &mut FieldList) {
+        let picture = self.views.latest();
+        let forward = refused.known.api.as_ref().and_then(|name| picture.forward_of(name));
+        if let Some(cors) = forward.and_then(|forward| forward.cors.as_ref()) {
+            cors.dress(head.fields.origin, fields);
+        }
     }
 
     /// Records a refusal; `None` while the journal cannot be written, which then records it later.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::arrival::Arrival;
 use access::authorize::PathAt;
 use access::canonical::Target;
 use access::operation::Method;
@@ -19,6 +20,7 @@ use journal::{Closing, Ending, OpenEntry, Receipt, Request};
 use crate::arrival::{Head, hides_credential, recordable_path, recordable_query};
 use crate::body::{Progress, Validated, body_bytes_max};
 use crate::bounds::USER_AGENT_BYTES_MAX;
+use crate::cors::Preflight;
 use crate::endpoint::Endpoint;
 use crate::headers::HostRouted;
 use crate::limits::Slot;
@@ -130,6 +132,53 @@ pub(crate) async fn record_intent<'a>(
         subject: holder.subject.clone(),
         grant: holder.grant.map(|grant| grant.id),
     })
+}
+
+/// What stands as the rule in the row of a preflight: the configuration lets pages ask, and no role has to.
+const PREFLIGHT_RULE: &str = "cors";
+
+/// Records a preflight, which is allowed and answered at once; it has no subject, and nothing of it is forwarded.
+///
+/// # Errors
+/// `journal_unavailable`.
+pub(crate) async fn record_preflight(
+    pipeline: &Pipeline,
+    picture: &Picture,
+    head: &Head<'_>,
+    arrival: &Arrival<'_>,
+    asked: &Preflight,
+) -> Result<Option<Receipt>, Refused> {
+    let (api, forward) =
+        picture.view.policy.api(asked.api).zip(picture.forward(asked.api)).ok_or_else(journal_unavailable)?;
+    let query = arrival.target.query().map(recordable_query);
+    let request = Request {
+        id: head.id,
+        time: head.at,
+        api: Some(api.name.as_str()),
+        operation: None,
+        method: arrival.method.as_str(),
+        host: Some(arrival.host),
+        path: &asked.path,
+        query: query.as_deref(),
+        subject: None,
+        subject_kind: None,
+        credential: None,
+        grant_id: None,
+        role: None,
+        incident: None,
+        client_ip: &head.peer.text,
+        user_agent: user_agent(head),
+        rule: Some(PREFLIGHT_RULE),
+        revision: picture.view.revision,
+        trace_id: Some(&head.trace),
+        observed: None,
+    };
+    let open = pipeline.lane.open(&request).await.map_err(|_| journal_unavailable())?;
+    let receipt = Some(open.receipt());
+    let mut entry = Entry::new(open, head.at, forward.kept.clone(), pipeline.clock.clone());
+    entry.status = Some(respond::PREFLIGHT.as_u16());
+    entry.complete();
+    Ok(receipt)
 }
 
 /// Records a refusal with everything that was known when it happened.

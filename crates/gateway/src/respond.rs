@@ -10,8 +10,10 @@ use arrayvec::ArrayString;
 use http::StatusCode;
 use journal::Receipt;
 
+use crate::arrival::Dialect;
 use crate::fields::{FieldList, Sink as _};
 use crate::forward::{Relay, Switched};
+use crate::grpc;
 use crate::headers;
 
 /// The status of a reason.
@@ -108,16 +110,16 @@ const fn next(reason: Reason) -> &'static str {
 }
 
 /// Whether what follows on the connection can still be told apart from the refused request.
-const fn closes_connection(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::RequestMalformed
-            | Reason::HeadersTooLarge
-            | Reason::UriTooLong
-            | Reason::BodyTooLarge
-            | Reason::MethodUnsupported
-            | Reason::UpgradeRefused
-    )
+const fn closes(reason: Reason) -> Closes {
+    match reason {
+        Reason::RequestMalformed => Closes::Malformed,
+        Reason::HeadersTooLarge
+        | Reason::UriTooLong
+        | Reason::BodyTooLarge
+        | Reason::MethodUnsupported
+        | Reason::UpgradeRefused => Closes::Yes,
+        _ => Closes::No,
+    }
 }
 
 /// The names by which an answer can be found again.
@@ -176,12 +178,33 @@ pub(crate) struct Own {
 /// Whether a connection ends with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Closes {
+    /// The request had no single reading: over HTTP/2 its stream is in error, too.
+    Malformed,
     Yes,
     No,
 }
 
-/// The answer to a refused or failed request, given at `at`: a problem document (RFC 9457).
-pub(crate) fn problem(refused: &Refused, id: RequestId, names: &Names, at: Timestamp) -> Reply {
+impl Reply {
+    /// The fields of an answer that has any.
+    pub(crate) fn fields(&mut self) -> Option<&mut FieldList> {
+        match self {
+            Self::Own(own) => Some(&mut own.fields),
+            Self::Relay(relay) => Some(&mut relay.fields),
+            Self::Switch(switched) => Some(&mut switched.fields),
+            Self::Gone => None,
+        }
+    }
+}
+
+/// The answer to a refused or failed request, given at `at`: a problem document (RFC 9457). A gRPC caller is told in
+/// its own words, too.
+pub(crate) fn problem(
+    refused: &Refused,
+    id: RequestId,
+    names: &Names,
+    at: Timestamp,
+    dialect: Dialect,
+) -> Reply {
     let reason = refused.reason;
     let document = serde_json::json!({
         "type": format!("urn:daypass:problem:{}", reason.code()),
@@ -199,12 +222,52 @@ pub(crate) fn problem(refused: &Refused, id: RequestId, names: &Names, at: Times
     if let Some(retry) = refused.retry {
         say_when_to_retry(&mut fields, retry);
     }
+    match dialect {
+        Dialect::Http => {}
+        Dialect::Grpc => say_to_grpc(&mut fields, grpc_status(status(reason)), &refused.detail),
+        Dialect::GrpcLate => say_to_grpc(&mut fields, DEADLINE_EXCEEDED, &refused.detail),
+    }
     names.stamp(&mut fields);
-    // RFC 9110, section 6.6.1: who answers of itself says when.
+    date(&mut fields, at);
+    let body = document.to_string().into_bytes();
+    Reply::Own(Own { status: status(reason), fields, body, closes: closes(reason) })
+}
+
+/// The answer to a preflight, with these fields.
+pub(crate) fn preflight(mut fields: FieldList, names: &Names, at: Timestamp) -> Reply {
+    names.stamp(&mut fields);
+    date(&mut fields, at);
+    Reply::Own(Own { status: PREFLIGHT, fields, body: Vec::new(), closes: Closes::No })
+}
+
+/// The status of an answer to a preflight.
+pub(crate) const PREFLIGHT: StatusCode = StatusCode::OK;
+
+/// RFC 9110, section 6.6.1: who answers of itself says when.
+fn date(fields: &mut FieldList, at: Timestamp) {
     let since_epoch = Duration::from_micros(u64::try_from(at.as_micros()).unwrap_or(0));
     fields.add(b"date", httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_epoch).as_bytes());
-    let closes = if closes_connection(reason) { Closes::Yes } else { Closes::No };
-    Reply::Own(Own { status: status(reason), fields, body: document.to_string().into_bytes(), closes })
+}
+
+/// The status of a call, which goes before that of HTTP.
+fn say_to_grpc(fields: &mut FieldList, code: u8, detail: &str) {
+    fields.add(b"grpc-status", itoa::Buffer::new().format(code).as_bytes());
+    fields.add(b"grpc-message", grpc::message(detail).as_bytes());
+}
+
+/// The status of a call whose caller does not wait for it any more.
+const DEADLINE_EXCEEDED: u8 = 4;
+
+/// What callers make of a status of HTTP that comes alone (gRPC, "HTTP to gRPC Status Code Mapping").
+const fn grpc_status(status: StatusCode) -> u8 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
 }
 
 /// RFC 6750, section 3: a request without credentials is told the scheme, one with wrong ones the error.
@@ -238,7 +301,8 @@ mod tests {
         for reason in Reason::ALL {
             let names = Names::new(RequestId::from_bytes([0; 16]), "node", None);
             let refused = Refused::because(*reason, "why");
-            let Reply::Own(own) = problem(&refused, RequestId::from_bytes([0; 16]), &names, Timestamp::EPOCH)
+            let Reply::Own(own) =
+                problem(&refused, RequestId::from_bytes([0; 16]), &names, Timestamp::EPOCH, Dialect::Http)
             else {
                 panic!("not an answer of our own")
             };

@@ -18,13 +18,13 @@ use std::time::Duration;
 use journal::{Decision, RequestRow, RowOutcome};
 use tokio::task::JoinSet;
 
-use crate::client::{Book, Conn};
+use crate::client::{Book, Conn, tcp};
 use crate::oracle;
 use crate::setup::{ApiSetup, Behind, Setup};
 use crate::time::Random;
 use crate::upstream::Seen;
 use crate::wire::field;
-use crate::world::{World, tcp};
+use crate::world::World;
 use backends::Backend;
 use grammar::Batch;
 

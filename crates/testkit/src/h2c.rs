@@ -120,6 +120,18 @@ impl Body for Script {
     }
 }
 
+/// Reads an answer as far as it comes.
+async fn take_answer(response: Response<Incoming>, answer: &mut Answer) {
+    let mut body = response.into_body();
+    loop {
+        match body.frame().await {
+            Some(Ok(frame)) => answer.body.extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new())),
+            Some(Err(_)) => return,
+            None => return answer.whole = true,
+        }
+    }
+}
+
 /// A stream that carries another protocol: bytes both ways.
 pub type Stream = TokioIo<hyper::upgrade::Upgraded>;
 
@@ -163,10 +175,7 @@ impl H2 {
     pub async fn send(&mut self, ask: &Ask) -> Answer {
         let response = self.request(ask).await;
         let mut answer = self.answer_of(&response);
-        if let Ok(body) = response.into_body().collect().await {
-            answer.whole = true;
-            answer.body = body.to_bytes().to_vec();
-        }
+        take_answer(response, &mut answer).await;
         self.book.keep(answer.clone());
         answer
     }
@@ -190,10 +199,7 @@ impl H2 {
             self.book.keep(answer.clone());
             return (answer, Some(TokioIo::new(hyper::upgrade::on(response).await.unwrap())));
         }
-        if let Ok(body) = response.into_body().collect().await {
-            answer.whole = true;
-            answer.body = body.to_bytes().to_vec();
-        }
+        take_answer(response, &mut answer).await;
         self.book.keep(answer.clone());
         (answer, None)
     }

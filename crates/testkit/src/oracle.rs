@@ -121,8 +121,10 @@ fn o1(evidence: &Evidence, rows: &Rows<'_>, wrong: &mut Vec<String>) {
     for (id, times) in ids.iter().filter(|(_, times)| !is_once(times)) {
         wrong.push(format!("O1 the request `{id}` was forwarded {} times", times.len()));
     }
-    let forwarded =
-        |row: &&RequestRow| row.outcome == Some(RowOutcome::Completed) || row.upstream_status.is_some();
+    let forwarded = |row: &&RequestRow| {
+        let completed = row.outcome == Some(RowOutcome::Completed) && !is_preflight(row);
+        completed || row.upstream_status.is_some()
+    };
     for row in evidence.rows.iter().filter(forwarded) {
         let id = row.id.to_string();
         if !ids.contains_key(id.as_str()) && !evidence.unread.contains(&id) {
@@ -152,6 +154,14 @@ pub(crate) fn asked(mut seen: Vec<Seen>) -> Vec<Seen> {
     };
     seen.retain(|seen| !is_check(seen));
     seen
+}
+
+/// What the proxy answers browsers itself: it lets nobody through.
+fn is_preflight(row: &RequestRow) -> bool {
+    row.rule.as_deref() == Some("cors")
+        && row.method == "OPTIONS"
+        && row.subject.is_none()
+        && row.upstream.is_none()
 }
 
 fn compare(seen: &Seen, row: &RequestRow, wrong: &mut Vec<String>) {
@@ -189,7 +199,8 @@ fn names_of(query: &str) -> String {
 
 /// What was let through, a second opinion lets through, too: its role, its narrowing, its time.
 fn o2(evidence: &Evidence, wrong: &mut Vec<String>) {
-    for row in evidence.rows.iter().filter(|row| row.decision == Decision::Allow) {
+    let let_through = |row: &&RequestRow| row.decision == Decision::Allow && !is_preflight(row);
+    for row in evidence.rows.iter().filter(let_through) {
         let said = format!("`{} {}` of {}", row.method, row.path, subject_of(row));
         let Some(holding) = row.credential.as_ref().and_then(|id| evidence.holdings.get(id)) else {
             wrong.push(format!("O2 {said} was let through with a credential that nobody handed out"));

@@ -131,10 +131,6 @@ impl Shared {
         }
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.desk().seen.clone()
-    }
-
     fn keep_unanswered(&self, place: usize) {
         if let Some(seen) = self.desk().seen.get_mut(place) {
             seen.unanswered = true;

@@ -446,7 +446,7 @@ impl World {
             scheme: self.setup.scheme(),
             policies: self.policies.clone(),
             holdings: self.issued.get_mut().holdings.clone(),
-            seen: [self.seen(), self.witnessed.take()].concat(),
+            seen: self.seen(),
             unread: BTreeSet::new(),
             rows: self.rows(),
             answers: self.book.answers(),

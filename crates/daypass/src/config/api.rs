@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::later::MaskRule;
 use super::place::{Named, Placed};
 use super::text::{
-    BasePath, Concurrency, Duration, FilePath, Host, Prefix, RateText, Reference, RuleText, Size, TargetText,
-    Text, UpstreamText,
+    BasePath, Concurrency, Duration, FieldName, FilePath, Host, Origin, Prefix, RateText, Reference,
+    RuleText, Size, TargetText, Text, UpstreamText,
 };
 use super::tls::UpstreamTls;
 
@@ -52,6 +52,10 @@ pub struct Api {
     /// How much of it is let through.
     #[serde(default)]
     pub limits: ApiLimits,
+    /// Which pages of other origins may call it from a browser. Left to the upstream by default, which cannot answer
+    /// preflights: they show no credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
     /// What is hidden in answers. Refused by this version, which does not hide it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mask: Vec<Placed<MaskRule>>,
@@ -163,6 +167,32 @@ fn default_unhealthy_after() -> Placed<u32> {
 
 fn default_healthy_after() -> Placed<u32> {
     Placed::unwritten(2_u32)
+}
+
+/// Which pages of other origins may call an API from a browser. Preflights are answered by Daypass, and what the
+/// upstream says about origins is left out of its answers.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// Origins as browsers write them, like `https://app.example.com`; or `*` alone, for all of them.
+    #[schemars(length(min = 1))]
+    pub origins: Placed<Vec<Placed<Origin>>>,
+    /// Headers that pages may send beside `Authorization`, which is always among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Placed<FieldName>>,
+    /// Headers of answers that pages may read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expose: Vec<Placed<FieldName>>,
+    /// Whether browsers may add what they hold: cookies and certificates. Not by default.
+    #[serde(default)]
+    pub credentials: Placed<bool>,
+    /// How long a browser may remember the answer to a preflight. `10m` by default, at most `1d`.
+    #[serde(default = "default_max_age")]
+    pub max_age: Placed<Duration>,
+}
+
+fn default_max_age() -> Placed<Duration> {
+    Placed::unwritten("10m")
 }
 
 /// How much of an API is let through.

@@ -7,6 +7,7 @@ use testkit::tls::{AUTHORITY, InForce};
 use super::*;
 
 mod callers;
+mod cors;
 mod meaning;
 mod safety;
 mod shape;

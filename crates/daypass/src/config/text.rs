@@ -100,6 +100,12 @@ texts! {
     /// A host name without port, in any case.
     #[derive(Serialize)]
     Host { "type": "string", "pattern": "^[A-Za-z0-9.-]+(:[0-9]{1,5})?$" }
+    /// An origin: scheme, host in lower case, and a port that the scheme does not imply; or `*`.
+    #[derive(Serialize)]
+    Origin { "type": "string", "pattern": "^([*]|https?://[^/?#@]+)$" }
+    /// The name of a header: letters, digits and `-`.
+    #[derive(Serialize)]
+    FieldName { "type": "string", "pattern": "^[A-Za-z0-9-]+$" }
     /// A path that every operation of the contract starts with: `/v1`, or empty.
     #[derive(Serialize)]
     BasePath { "type": "string", "pattern": "^(/.*)?$" }

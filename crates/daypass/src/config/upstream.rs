@@ -23,6 +23,8 @@ pub struct Forward {
     pub check: Option<gateway::Check>,
     /// The most requests in flight; `None` without a limit.
     pub concurrency: Option<u32>,
+    /// Which pages of other origins may call it.
+    pub cors: Option<gateway::Cors>,
 }
 
 impl Forward {

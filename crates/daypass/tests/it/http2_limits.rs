@@ -6,8 +6,10 @@ use testkit::frames::{
 };
 use testkit::{Ask, Behavior, Frames, World};
 
-/// `PROTOCOL_ERROR`, `REFUSED_STREAM` and `ENHANCE_YOUR_CALM` (RFC 9113, section 7).
+/// Error codes of RFC 9113, section 7.
 const PROTOCOL_ERROR: u32 = 1;
+const STREAM_CLOSED: u32 = 5;
+const FRAME_SIZE_ERROR: u32 = 6;
 const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -41,9 +43,11 @@ async fn each_stream_that_the_codec_refuses_has_one_row() {
     // A stream that came to be a request has the row of that request.
     connection.request(99, &get("/plain/x")).await;
     assert_eq!(connection.next(HEADERS).await.unwrap().stream, 99);
-    connection.send(frame(DATA, 0, 99, b"late")).await;
-    assert_eq!(connection.next(RST_STREAM).await.unwrap().stream, 99);
     unheard(&world, "request_malformed", odd.len()).await;
+    // What follows its end breaks the rules of the connection.
+    connection.send(frame(DATA, 0, 99, b"late")).await;
+    assert_eq!(connection.next(GOAWAY).await.unwrap().code(), STREAM_CLOSED);
+    unheard(&world, "request_malformed", odd.len() + 1).await;
     world.finish().await;
 }
 
@@ -64,6 +68,24 @@ async fn a_connection_that_breaks_the_rules_ends_with_one_row() {
         let mut connection = world.connect_frames().await;
         connection.send(bytes).await;
         assert!(connection.next(GOAWAY).await.is_some_and(|frame| frame.code() > 0), "number {at}");
+        unheard(&world, "request_malformed", at + 1).await;
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn frames_of_a_length_that_none_of_their_kind_has_are_called_so() {
+    let world = World::start().await;
+    let odd = [
+        (SETTINGS, 1, &b"123456"[..]),
+        (SETTINGS, 0, b"12345"),
+        (PING, 0, b"1234567"),
+        (RST_STREAM, 0, b"123"),
+    ];
+    for (at, (kind, flags, payload)) in odd.into_iter().enumerate() {
+        let mut connection = world.connect_frames().await;
+        connection.send(frame(kind, flags, 0, payload)).await;
+        assert_eq!(connection.next(GOAWAY).await.unwrap().code(), FRAME_SIZE_ERROR, "kind {kind}");
         unheard(&world, "request_malformed", at + 1).await;
     }
     world.finish().await;

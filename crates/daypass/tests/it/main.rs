@@ -12,6 +12,8 @@ mod callers;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod differ;
 #[cfg(test)]
 mod docs;
@@ -22,6 +24,8 @@ mod framing;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod headers;
 #[cfg(test)]
 mod help;
@@ -29,6 +33,7 @@ mod help;
 mod hostile;
 #[cfg(test)]
 mod http2;
+#[cfg(test)]
 mod http2_limits;
 #[cfg(test)]
 mod journal;

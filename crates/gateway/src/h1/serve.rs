@@ -18,7 +18,7 @@ use super::client::write_length;
 use super::head::{Asked, Persistence, RequestHead, Scan, Unreadable};
 use super::wire::{Piece, Wire};
 use crate::alarm::Alarm;
-use crate::arrival::{Fields, Head};
+use crate::arrival::{Dialect, Fields, Head};
 use crate::body::Inbound;
 use crate::bounds::{
     CLIENT_IDLE_TIME_MAX, CLIENT_STALL_TIME_MAX, CODEC_HEAD_BYTES_MAX, CUT_TIME_MAX, DISCARD_BYTES_MAX,
@@ -204,7 +204,7 @@ impl Connection<'_> {
         let refused = Refused::because(reason, "the head could not be read");
         let receipt = self.core.pipeline.refuse(&head, &refused).await;
         let names = Names::new(id, self.core.node(), receipt);
-        let Reply::Own(own) = problem(&refused, id, &names, self.core.clock.now()) else {
+        let Reply::Own(own) = problem(&refused, id, &names, self.core.clock.now(), Dialect::Http) else {
             return Next::Drop;
         };
         self.write_own(&own, Asked::Other, Persistence::Close);

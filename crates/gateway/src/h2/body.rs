@@ -1,5 +1,6 @@
 //! Bodies over a client's stream: a request's, read as it is passed on, and an answer's, given as the client takes it.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -11,7 +12,7 @@ use http::HeaderMap;
 
 use super::tunnel::poll_room;
 use crate::alarm::Alarm;
-use crate::bounds::CLIENT_STALL_TIME_MAX;
+use crate::bounds::{CLIENT_STALL_TIME_MAX, DISCARD_BYTES_MAX, LINGER_TIME_MAX};
 use crate::forward::{Broken, Relay};
 use crate::h1::wire::{Broken as Unread, Piece};
 use crate::pace::Pace;
@@ -19,7 +20,7 @@ use crate::pace::Pace;
 /// A request's body. The client may send more as it is read.
 #[derive(Debug)]
 pub(crate) struct Receiving {
-    stream: RecvStream,
+    stream: Rc<RefCell<RecvStream>>,
     /// What the head says; the codec holds the stream to it.
     stated: Option<u64>,
 }
@@ -27,7 +28,15 @@ pub(crate) struct Receiving {
 impl Receiving {
     pub(super) fn new(stream: RecvStream, fields: &HeaderMap) -> Self {
         let stated = fields.get(http::header::CONTENT_LENGTH);
-        Self { stream, stated: stated.and_then(|bytes| bytes.to_str().ok()?.parse().ok()) }
+        Self {
+            stream: Rc::new(RefCell::new(stream)),
+            stated: stated.and_then(|bytes| bytes.to_str().ok()?.parse().ok()),
+        }
+    }
+
+    /// What will be left of it if nobody reads it.
+    pub(super) fn rest(&self) -> Rest {
+        Rest(self.stream.clone())
     }
 
     /// A piece of the body, behind what is in `out`.
@@ -36,15 +45,16 @@ impl Receiving {
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
     ) -> Poll<Result<Piece, Unread>> {
-        match ready!(self.stream.poll_data(cx)) {
+        let stream = &mut *self.stream.borrow_mut();
+        match ready!(stream.poll_data(cx)) {
             Some(Ok(data)) => {
                 out.extend_from_slice(&data);
                 // A stream that is gone needs no room.
-                let _ = self.stream.flow_control().release_capacity(data.len());
+                let _ = stream.flow_control().release_capacity(data.len());
                 Poll::Ready(Ok(Piece::Data))
             }
             Some(Err(error)) => Poll::Ready(Err(unread(&error))),
-            None => Poll::Ready(match ready!(self.stream.poll_trailers(cx)) {
+            None => Poll::Ready(match ready!(stream.poll_trailers(cx)) {
                 Ok(trailers) => Ok(Piece::End(trailers)),
                 Err(error) => Err(unread(&error)),
             }),
@@ -53,7 +63,7 @@ impl Receiving {
 
     /// Whether nothing more comes.
     pub(crate) fn is_end(&self) -> bool {
-        self.stream.is_end_stream()
+        self.stream.borrow().is_end_stream()
     }
 
     /// How long it is, before anything of it was read.
@@ -63,6 +73,32 @@ impl Receiving {
             Some(bytes) => BodyLength::Known(bytes),
             None => BodyLength::Unknown,
         }
+    }
+}
+
+/// A request's body that nobody reads.
+pub(super) struct Rest(Rc<RefCell<RecvStream>>);
+
+impl Rest {
+    /// Reads over it, if that is little and comes soon: a stream that is reset while its client sends may take the
+    /// answer with it, and what is wrong with the rest is still found.
+    pub(super) async fn discard(self, alarm: &Alarm) {
+        alarm.set(LINGER_TIME_MAX);
+        let mut left = DISCARD_BYTES_MAX;
+        poll_fn(|cx| {
+            let stream = &mut *self.0.borrow_mut();
+            loop {
+                match stream.poll_data(cx) {
+                    Poll::Ready(Some(Ok(data))) if data.len() as u64 <= left => {
+                        left = left.saturating_sub(data.len() as u64);
+                        let _ = stream.flow_control().release_capacity(data.len());
+                    }
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return alarm.poll(cx),
+                }
+            }
+        })
+        .await;
     }
 }
 
@@ -95,6 +131,15 @@ enum Last {
     No,
 }
 
+/// How a stream ends behind a body of our own.
+pub(super) enum Ending {
+    /// With it.
+    Data,
+    Trailers(HeaderMap),
+    /// As RFC 9113, section 8.1.1, has it for malformed requests that were answered.
+    Error(h2::Reason),
+}
+
 /// Why an answer did not reach its end.
 pub(super) enum Ungiven {
     /// It must not be taken for the whole.
@@ -114,17 +159,28 @@ impl Giving {
         Self { sending, waiting: Bytes::new(), alarm, pace: Pace::default(), stalled: Stalled::No }
     }
 
-    /// Gives a body of our own.
+    /// Gives a body of our own, and ends the stream.
     ///
     /// # Errors
     /// The client left, or takes nothing: its stream is to be dropped.
-    pub(super) async fn give(mut self, body: Bytes) -> Result<(), Ungiven> {
+    pub(super) async fn give(mut self, body: Bytes, end: Ending) -> Result<(), Ungiven> {
         self.waiting = body;
-        poll_fn(|cx| match self.poll_send(Last::Yes, cx) {
+        let last = if matches!(end, Ending::Data) { Last::Yes } else { Last::No };
+        poll_fn(|cx| match self.poll_send(last, cx) {
             Poll::Pending => self.poll_stalled(cx),
             Poll::Ready(sent) => Poll::Ready(sent),
         })
-        .await
+        .await?;
+        match end {
+            Ending::Data => Ok(()),
+            Ending::Trailers(trailers) => self.end(Some(trailers)),
+            Ending::Error(why) => {
+                // What waits in the codec is lost with a reset: it goes out first.
+                tokio::task::yield_now().await;
+                self.sending.send_reset(why);
+                Ok(())
+            }
+        }
     }
 
     /// Gives an upstream's answer, and resets a stream of which the client must not take what it has for the whole.

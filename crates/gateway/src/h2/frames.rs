@@ -12,6 +12,17 @@ const RESET_BYTES: usize = HEAD_BYTES + 4;
 /// The length of a client's preface (RFC 9113, section 3.4).
 const PREFACE_BYTES: usize = 24;
 
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
 /// What a frame is for (RFC 9113, section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -30,6 +41,9 @@ pub(super) enum Kind {
 pub(super) struct Frame {
     pub(super) kind: Kind,
     pub(super) stream: u32,
+    /// Of what it carries, in bytes.
+    length: usize,
+    code: u8,
     flags: u8,
 }
 
@@ -39,22 +53,51 @@ impl Frame {
         matches!(self.kind, Kind::Data | Kind::Headers) && self.flags & 1 == 1
     }
 
+    /// Whether more of a header block has to follow at once.
+    pub(super) const fn opens_block(self) -> bool {
+        matches!(self.code, HEADERS | CONTINUATION) && self.flags & 4 == 0
+    }
+
+    /// Whether only servers send it.
+    pub(super) const fn is_push(self) -> bool {
+        self.code == PUSH_PROMISE
+    }
+
+    /// Whether its length is one that frames of its kind have (RFC 9113, section 6).
+    pub(super) const fn has_its_length(self) -> bool {
+        let acknowledges = self.flags & 1 == 1;
+        match self.code {
+            PRIORITY => self.length == 5,
+            RST_STREAM | WINDOW_UPDATE => self.length == 4,
+            SETTINGS => self.length.is_multiple_of(6) && (self.length == 0 || !acknowledges),
+            PING => self.length == 8,
+            _ => true,
+        }
+    }
+
     /// Reads a head that is whole; a reset with its code.
     fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
-        let [a, b, c, kind, flags, w, x, y, z, code @ ..] = bytes else { return None };
+        let [a, b, c, code, flags, w, x, y, z, reason @ ..] = bytes else { return None };
         let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-        let kind = match (kind, code) {
-            (0, _) => Kind::Data,
-            (1, _) => Kind::Headers,
-            (3, [e, f, g, h]) => Kind::Reset(u32::from_be_bytes([*e, *f, *g, *h])),
-            (3, _) if length == RESET_BYTES - HEAD_BYTES => return None,
-            (5 | 7 | 9, _) => Kind::Other,
+        let kind = match (*code, reason) {
+            (DATA, _) => Kind::Data,
+            (HEADERS, _) => Kind::Headers,
+            (RST_STREAM, [e, f, g, h]) => Kind::Reset(u32::from_be_bytes([*e, *f, *g, *h])),
+            (RST_STREAM, _) if length == RESET_BYTES - HEAD_BYTES => return None,
+            (PUSH_PROMISE | GOAWAY | CONTINUATION, _) => Kind::Other,
             _ => Kind::Control,
         };
         let stream = u32::from_be_bytes([*w, *x, *y, *z]) & (u32::MAX >> 1);
-        let rest = length.saturating_sub(code.len());
-        Some((Self { kind, stream, flags: *flags }, rest))
+        let rest = length.saturating_sub(reason.len());
+        Some((Self { kind, stream, length, code: *code, flags: *flags }, rest))
     }
+}
+
+/// Whether a frame goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    Yes,
+    No,
 }
 
 /// One direction of a connection.
@@ -71,13 +114,17 @@ impl Frames {
         Self { rest: PREFACE_BYTES, ..Self::default() }
     }
 
-    /// Lets bytes pass, and tells the frames that begin in them.
-    pub(super) fn pass(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Frame)) {
+    /// Lets bytes pass, and tells the frames that begin in them, until one is not to pass: how many bytes do.
+    pub(super) fn pass(&mut self, all: &[u8], mut tell: impl FnMut(Frame) -> Pass) -> usize {
+        let (mut bytes, mut before) = (all, 0);
         loop {
             let passed = self.rest.min(bytes.len());
             self.rest = self.rest.saturating_sub(passed);
             bytes = bytes.get(passed..).unwrap_or_default();
-            let Some((first, more)) = bytes.split_first() else { return };
+            let Some((first, more)) = bytes.split_first() else { return all.len() };
+            if self.head.is_empty() {
+                before = all.len().saturating_sub(bytes.len());
+            }
             // One byte of a head at a time: there are nine of them to each frame.
             if self.head.try_push(*first).is_err() {
                 self.head.clear();
@@ -88,7 +135,9 @@ impl Frames {
             {
                 self.head.clear();
                 self.rest = rest;
-                tell(frame);
+                if tell(frame) == Pass::No {
+                    return before;
+                }
             }
         }
     }
@@ -120,7 +169,13 @@ mod tests {
         .concat();
         let told = |piece: usize| {
             let (mut frames, mut told) = (Frames::of_client(), Vec::new());
-            sent.chunks(piece).for_each(|bytes| frames.pass(bytes, |frame| told.push(frame)));
+            for bytes in sent.chunks(piece) {
+                let passed = frames.pass(bytes, |frame| {
+                    told.push(frame);
+                    Pass::Yes
+                });
+                assert_eq!(passed, bytes.len());
+            }
             told
         };
         let whole = told(sent.len());
@@ -139,6 +194,11 @@ mod tests {
                 (Kind::Control, 0, false),
             ]
         );
+        let lengths: Vec<_> = whole.iter().map(|frame| frame.has_its_length()).collect();
+        assert_eq!(lengths, [true, true, true, true, false, true, true, true]);
+        let stopped =
+            Frames::default().pass(&sent[24..], |frame| if frame.stream == 3 { Pass::No } else { Pass::Yes });
+        assert_eq!(stopped, 21 + 16 + 309 + 13, "what comes before a frame passes");
         for piece in 1..20 {
             assert_eq!(told(piece), whole, "in pieces of {piece}");
         }

@@ -1,6 +1,6 @@
 //! What passes over an HTTP/2 connection, counted between the socket and the codec.
 //!
-//! Promised: a client that makes more work than it lets be done is found out ([`Flood`]); each stream that the codec
+//! Promised: a client that makes more work than it lets be done is found out ([`Breach`]); each stream that the codec
 //! refuses by itself is told once ([`Unheard`]). The codec's own bounds come first: streams at once, resets that wait
 //! to be seen, streams with faults, sizes of header lists, `CONTINUATION` frames, empty and tiny `DATA` frames.
 //! Not here: what becomes of it (see the parent).
@@ -13,9 +13,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use access::Reason;
+use arrayvec::ArrayVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frames::{Frame, Frames, Kind};
+use super::frames::{Frame, Frames, Kind, Pass};
 use crate::bounds::{H2_CONTROL_FRAMES_MAX, H2_RESETS_MAX, H2_UNHEARD_STREAMS_MAX};
 use crate::transport::Transport;
 
@@ -26,13 +27,15 @@ pub(super) struct Unheard {
     pub(super) reason: Reason,
 }
 
-/// What a client sends too much of.
+/// Why a connection is not read from any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flood {
-    /// Frames about the connection, in place of requests.
+pub(super) enum Breach {
+    /// Too many frames about the connection, in place of requests.
     Control,
-    /// Ends of streams that it opened itself.
+    /// Too many ends of streams that the client opened itself.
     Resets,
+    /// A frame against the rules, which the codec would call by another name or overlook.
+    Rule(h2::Reason),
 }
 
 /// What has passed.
@@ -46,6 +49,9 @@ pub(super) struct Meter {
     waits: Cell<bool>,
 }
 
+/// How many streams are remembered to have ended.
+const ENDED_STREAMS_MAX: usize = 64;
+
 #[derive(Debug, Default)]
 struct Counts {
     /// The last stream that the client opened.
@@ -53,6 +59,10 @@ struct Counts {
     /// Streams that were opened and that nobody has heard of yet, ascending.
     opened: VecDeque<u32>,
     unheard: Vec<Unheard>,
+    /// The last streams of which the client said that nothing more comes from it.
+    ended: ArrayVec<u32, ENDED_STREAMS_MAX>,
+    broken: Option<h2::Reason>,
+    block: Block,
     control: u32,
     resets: u32,
     /// Pieces of answers that went out: a client acknowledges each.
@@ -89,13 +99,16 @@ impl Meter {
         self.counts.borrow_mut().unheard.pop()
     }
 
-    /// What the client has sent too much of since [`Self::begin`].
-    pub(super) fn flood(&self) -> Option<Flood> {
+    /// What the client has done that ends its connection; floods are counted since [`Self::begin`].
+    pub(super) fn breach(&self) -> Option<Breach> {
         let counts = self.counts.borrow();
-        if counts.control > H2_CONTROL_FRAMES_MAX.saturating_add(counts.pieces.saturating_mul(4)) {
-            return Some(Flood::Control);
+        if let Some(broken) = counts.broken {
+            return Some(Breach::Rule(broken));
         }
-        (counts.resets > H2_RESETS_MAX.saturating_add(counts.answered)).then_some(Flood::Resets)
+        if counts.control > H2_CONTROL_FRAMES_MAX.saturating_add(counts.pieces.saturating_mul(4)) {
+            return Some(Breach::Control);
+        }
+        (counts.resets > H2_RESETS_MAX.saturating_add(counts.answered)).then_some(Breach::Resets)
     }
 
     /// Counts anew; whether something has moved since the last time.
@@ -105,15 +118,19 @@ impl Meter {
         if self.moved.replace(false) { Moved::Yes } else { Moved::No }
     }
 
-    fn receive(&self, bytes: &[u8]) {
+    /// Counts what came; how much of it the codec may see.
+    fn receive(&self, bytes: &[u8]) -> usize {
         self.moved.set(true);
         let counts = &mut *self.counts.borrow_mut();
-        self.received.borrow_mut().pass(bytes, |frame| counts.receive(frame));
+        self.received.borrow_mut().pass(bytes, |frame| counts.receive(frame))
     }
 
     fn send(&self, bytes: &[u8]) {
         let counts = &mut *self.counts.borrow_mut();
-        self.sent.borrow_mut().pass(bytes, |frame| counts.send(frame));
+        self.sent.borrow_mut().pass(bytes, |frame| {
+            counts.send(frame);
+            Pass::Yes
+        });
     }
 
     /// A full socket that takes something again belongs to a client that reads.
@@ -131,8 +148,44 @@ pub(super) enum Moved {
     No,
 }
 
+/// Whether a header block is under way, within which the codec takes nothing else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Block {
+    Open,
+    #[default]
+    Whole,
+}
+
 impl Counts {
-    fn receive(&mut self, frame: Frame) {
+    fn receive(&mut self, frame: Frame) -> Pass {
+        self.broken = self.rule_broken_by(frame);
+        if self.broken.is_some() {
+            return Pass::No;
+        }
+        self.block = if frame.opens_block() { Block::Open } else { Block::Whole };
+        self.count(frame);
+        if frame.ends_stream() || matches!(frame.kind, Kind::Reset(_)) {
+            if self.ended.is_full() {
+                self.ended.remove(0);
+            }
+            self.ended.push(frame.stream);
+        }
+        Pass::Yes
+    }
+
+    /// RFC 9113, sections 4.2 and 5.1.
+    fn rule_broken_by(&self, frame: Frame) -> Option<h2::Reason> {
+        if !frame.has_its_length() {
+            return Some(h2::Reason::FRAME_SIZE_ERROR);
+        }
+        if frame.is_push() {
+            return Some(h2::Reason::PROTOCOL_ERROR);
+        }
+        let of_stream = self.block == Block::Whole && matches!(frame.kind, Kind::Data | Kind::Headers);
+        (of_stream && self.ended.contains(&frame.stream)).then_some(h2::Reason::STREAM_CLOSED)
+    }
+
+    fn count(&mut self, frame: Frame) {
         match frame.kind {
             Kind::Headers if frame.stream > self.last => {
                 self.last = frame.stream;
@@ -191,13 +244,16 @@ impl AsyncRead for Metered {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         // Whoever drives the connection looks at the meter when this waits.
-        if self.meter.flood().is_some() {
+        if self.meter.breach().is_some() {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
-        self.meter.receive(buffer.filled().get(before..).unwrap_or_default());
-        Poll::Ready(Ok(()))
+        let (came, ended) = (buffer.filled().len(), buffer.filled().len() == before);
+        let passed = self.meter.receive(buffer.filled().get(before..).unwrap_or_default());
+        buffer.set_filled(before.saturating_add(passed).min(came));
+        // Nothing read would mean the connection's end.
+        if passed == 0 && !ended { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 

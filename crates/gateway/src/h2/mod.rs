@@ -22,7 +22,7 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, RecvStream};
 use http::{Request, Version};
 
-use self::meter::{Flood, Meter, Metered, Moved};
+use self::meter::{Breach, Meter, Metered, Moved};
 use crate::alarm::Alarm;
 use crate::arrival::{Fields, Head};
 use crate::bounds::{
@@ -138,7 +138,7 @@ enum Next {
     Beat,
     /// It ends, and this is to be recorded.
     End(Option<Refused>),
-    Stop(Flood),
+    Stop(Breach),
 }
 
 /// Whether a connection goes on.
@@ -164,7 +164,7 @@ impl<'c> Served<'c> {
                 Next::Beat if self.beat() == Life::Over => return None,
                 Next::Beat => {}
                 Next::End(refused) => return refused,
-                Next::Stop(flood) => return Some(self.stop(flood).await),
+                Next::Stop(breach) => return Some(self.stop(breach).await),
             }
         }
     }
@@ -184,8 +184,8 @@ impl<'c> Served<'c> {
         while let Some(unheard) = self.meter.next_unheard() {
             self.refuse_stream(unheard.reason);
         }
-        if let Some(flood) = self.meter.flood() {
-            return Poll::Ready(Next::Stop(flood));
+        if let Some(breach) = self.meter.breach() {
+            return Poll::Ready(Next::Stop(breach));
         }
         if let Some(pings) = &mut self.pings {
             let _ = pings.poll_pong(cx);
@@ -231,19 +231,28 @@ impl<'c> Served<'c> {
         Life::Alive
     }
 
-    /// Tells a client that floods the connection that it ends, and does not wait for long that it is heard.
-    async fn stop(&mut self, flood: Flood) -> Refused {
-        self.codec.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+    /// Tells a client what it did that ends the connection, and does not wait for long that it is heard.
+    async fn stop(&mut self, breach: Breach) -> Refused {
+        let (told, reason, detail) = match breach {
+            Breach::Control => (
+                h2::Reason::ENHANCE_YOUR_CALM,
+                Reason::RateLimited,
+                "the client sends more frames about its connection than requests need",
+            ),
+            Breach::Resets => (
+                h2::Reason::ENHANCE_YOUR_CALM,
+                Reason::RateLimited,
+                "the client resets more of its streams than it lets be answered",
+            ),
+            Breach::Rule(broken) => (broken, Reason::RequestMalformed, "what the client sent is not HTTP/2"),
+        };
+        self.codec.abrupt_shutdown(told);
         self.alarm.set(CUT_TIME_MAX);
         poll_fn(|cx| match self.codec.poll_closed(cx) {
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => self.alarm.poll(cx),
         })
         .await;
-        let detail = match flood {
-            Flood::Control => "the client sends more frames about its connection than requests need",
-            Flood::Resets => "the client resets more of its streams than it lets be answered",
-        };
-        Refused::because(Reason::RateLimited, detail)
+        Refused::because(reason, detail)
     }
 }

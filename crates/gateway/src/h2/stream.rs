@@ -14,10 +14,10 @@ use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::OpenStream;
-use super::body::{Giving, Receiving};
+use super::body::{Ending, Giving, Receiving, Rest};
 use super::tunnel::Tunnel;
 use crate::alarm::Alarm;
 use crate::arrival::{Fields, Head};
@@ -27,7 +27,7 @@ use crate::fields::{FieldList, Sink as _};
 use crate::forward::{Brought, Relay, Switched};
 use crate::h1::head::Asked;
 use crate::peer::{Caller, Peer};
-use crate::respond::{Own, Reply};
+use crate::respond::{Closes, Own, Reply};
 use crate::trace::trace_id;
 use crate::websocket::Opening;
 
@@ -43,9 +43,13 @@ pub(super) async fn serve(
     let (parts, receiving) = request.into_parts();
     let fields = FieldList::from(&parts.headers);
     let opening = opening(&parts);
-    let (inbound, receiving) = match opening {
-        Opening::Upgrade => (Inbound::Http2(Receiving::new(receiving, &parts.headers)), None),
-        Opening::Connect => (Inbound::None, Some(receiving)),
+    let (inbound, left) = match opening {
+        Opening::Upgrade => {
+            let receiving = Receiving::new(receiving, &parts.headers);
+            let rest = receiving.rest();
+            (Inbound::Http2(receiving), Left::Body(rest))
+        }
+        Opening::Connect => (Inbound::None, Left::Stream(receiving)),
     };
     let mut read = Fields::read(&fields, fault(&parts, &fields));
     let behind = caller.behind(&fields, &mut read);
@@ -62,7 +66,7 @@ pub(super) async fn serve(
         .await
     };
     if let Some(reply) = reply {
-        answering.give(reply, receiving).await;
+        answering.give(reply, left).await;
     }
     drop(open);
 }
@@ -103,8 +107,18 @@ fn fault(parts: &Parts, fields: &FieldList) -> Option<&'static str> {
     if scheme.is_some_and(|scheme| scheme != "http" && scheme != "https") {
         return Some("the request is for something other than `http` or `https`");
     }
+    if parts.method == Method::CONNECT && parts.uri.authority().is_none() {
+        return Some("a `CONNECT` request names no authority");
+    }
     let padded = |value: &[u8]| value.trim_ascii().len() != value.len();
     fields.iter().any(|(_, value)| padded(value)).then_some("a header's value begins or ends with a space")
+}
+
+/// What a client sends behind the head of its request, as far as nobody has read it.
+enum Left {
+    Body(Rest),
+    /// Of another protocol.
+    Stream(RecvStream),
 }
 
 /// Whether an answer has a body.
@@ -121,23 +135,28 @@ struct Answering {
 }
 
 impl Answering {
-    async fn give(mut self, reply: Reply, receiving: Option<RecvStream>) {
-        match (reply, receiving) {
-            (Reply::Own(own), _) => self.own(own).await,
+    async fn give(mut self, reply: Reply, left: Left) {
+        match (reply, left) {
+            (Reply::Own(own), left) => {
+                self.own(own).await;
+                if let Left::Body(rest) = left {
+                    rest.discard(&self.alarm).await;
+                }
+            }
             (Reply::Relay(relay), _) => self.relay(relay).await,
-            (Reply::Switch(switched), Some(receiving)) => self.switch(*switched, receiving).await,
+            (Reply::Switch(switched), Left::Stream(receiving)) => self.switch(*switched, receiving).await,
             // The client left, or asked for no switch.
             (Reply::Gone | Reply::Switch(_), _) => self.respond.send_reset(Reason::CANCEL),
         }
     }
 
-    async fn own(mut self, own: Own) {
-        let Own { status, mut fields, body, .. } = own;
+    async fn own(&mut self, own: Own) {
+        let Own { status, mut fields, body, closes } = own;
         fields.add(b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
         let bodied = if self.asked == Asked::Head || body.is_empty() { Bodied::No } else { Bodied::Yes };
         if let Some(giving) = self.begin(status, &fields, bodied) {
             // What is left of it is reset when it is dropped.
-            let _ = giving.give(body.into()).await;
+            let _ = giving.give(body.into(), ending(&fields, closes)).await;
         }
     }
 
@@ -169,6 +188,18 @@ impl Answering {
             switched.pass(&Tunnel::new(receiving, sending)).await;
         }
     }
+}
+
+fn ending(fields: &FieldList, closes: Closes) -> Ending {
+    if closes == Closes::Malformed {
+        return Ending::Error(Reason::PROTOCOL_ERROR);
+    }
+    let mut trailers = HeaderMap::new();
+    // Callers of gRPC read their status behind a body, where there is one.
+    for (name, value) in fields.iter().filter(|(name, _)| name.starts_with(b"grpc-")) {
+        trailers.add(name, value);
+    }
+    if trailers.is_empty() { Ending::Data } else { Ending::Trailers(trailers) }
 }
 
 fn response(status: StatusCode, fields: &FieldList) -> Response<()> {

@@ -234,7 +234,7 @@ async fn serve(stream: TcpStream, shared: Shared) {
 /// Whatever somebody was given otherwise than the journal has it.
 pub async fn answers(clients: &mut [Client], first: u64, cases: u64) -> Verdict {
     let shared = Shared::default();
-    let (address, serving) = listen(shared.clone(), serve).await;
+    let (address, serving) = listen(SocketAddr::from(([127, 0, 0, 1], 0)), shared.clone(), serve).await;
     let api = ApiSetup::open().behind(Behind::Url(format!("http://{address}")));
     let setup = Setup::default().running().seed(first).api("gen", api).role("gen-all", &["gen:all"], &[]);
     let mut world = World::of(setup).await;

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::client::{Answer, Ask, Book, Conn};
-use crate::world::{World, tcp};
+use crate::client::{Answer, Ask, Book, Conn, tcp};
+use crate::world::World;
 
 const NODE: &str = include_str!("../../../../xtask/differ/client.js");
 const PYTHON: &str = include_str!("../../../../xtask/differ/client.py");

@@ -89,7 +89,8 @@ impl Resolver<'_> {
         let patience = self.patience(limits);
         let concurrency = limits.concurrency.as_ref().and_then(|written| self.concurrency(written));
         let check = written.health.as_ref().and_then(|health| self.check(health));
-        apis.forwards.push(Forward { api: name, upstreams, headers, patience, concurrency, check });
+        let cors = written.cors.as_ref().and_then(|written| self.cors(written));
+        apis.forwards.push(Forward { api: name, upstreams, headers, patience, concurrency, check, cors });
     }
 
     fn route(&mut self, written: &written::Route) -> Option<Route> {

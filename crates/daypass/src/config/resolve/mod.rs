@@ -5,6 +5,7 @@
 
 mod api;
 mod callers;
+mod cors;
 mod later;
 mod people;
 mod reach;

@@ -102,6 +102,20 @@ pub struct Health {
     pub spooled: u64,
     /// The configuration in force.
     pub configuration: Configuration,
+    /// What callers are shown over TLS, the first to end first.
+    pub certificates: Vec<CertificateHealth>,
+}
+
+/// A certificate of the listeners', as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CertificateHealth {
+    /// The hosts it is for.
+    pub hosts: Vec<String>,
+    /// When it ends.
+    #[serde(serialize_with = "crate::json::text")]
+    pub until: Timestamp,
+    /// Whole days until then; negative once it has ended.
+    pub days_left: i64,
 }
 
 /// The configuration in force, and what became of the last attempt to change it.

@@ -13,7 +13,7 @@ use access::Revision;
 use ledger::keeper::HEARTBEAT;
 
 use crate::console::{App, Shared};
-use crate::handles::{Configuration, NodeHealth};
+use crate::handles::{CertificateHealth, Configuration, NodeHealth};
 use crate::session::Caller;
 
 /// The process answers. Nothing else is claimed.
@@ -50,6 +50,7 @@ struct Status {
     why: Vec<String>,
     nodes: Vec<NodeHealth>,
     configuration: Configuration,
+    certificates: Vec<CertificateHealth>,
     ledger: LedgerStatus,
     journal: JournalStatus,
     view: ViewStatus,
@@ -101,6 +102,7 @@ pub(crate) async fn status(State(app): State<App>, caller: Caller) -> Response {
         why: health.why,
         nodes: health.nodes,
         configuration: health.configuration,
+        certificates: health.certificates,
         ledger: ledger_status(&app, health.view_age_ms),
         journal: journal_status(&app, health.spooled),
         view: ViewStatus { revision: app.view().revision, age_ms: health.view_age_ms },

@@ -17,6 +17,7 @@ mod alarm;
 mod announced;
 mod arrival;
 mod body;
+mod certificate;
 mod connect;
 mod core;
 mod failure;
@@ -42,12 +43,14 @@ mod upstream;
 mod websocket;
 
 pub mod bounds;
+pub mod clients;
 pub mod gateway;
 pub mod meter;
 pub mod picture;
 pub mod source;
 pub mod tls;
 
+pub use certificate::Validity;
 pub use gateway::{Cut, Drained, Gateway, Options, StartError};
 pub use meter::ApiMeter;
 pub use picture::{Forward, Kept, Patience, Picture, Protocol, Upstream, Views};

@@ -10,6 +10,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use access::arrival::Certificate;
 use access::authenticate::authenticate;
 use access::authorize::authorize;
 use access::{Clock, Reason, Refused};
@@ -21,6 +22,7 @@ use crate::limits::Limits;
 use crate::picture::Views;
 use crate::record::{Admitted, record_intent, record_refusal};
 use crate::streams::Streams;
+use crate::tls::Doors;
 
 /// What a core needs to judge requests.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Pipeline {
     pub(crate) views: Arc<Views>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) streams: Rc<Streams>,
+    /// What proves client certificates.
+    pub(crate) doors: Arc<Doors>,
     pub(crate) lane: Lane,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -39,12 +43,21 @@ impl Pipeline {
     /// The first stage that says no; nothing has gone upstream, and nothing of the body has been read.
     pub(crate) async fn admit<'a>(&self, head: &Head<'a>) -> Result<Admitted<'a>, Refused> {
         let picture = self.views.current(head.at)?; // one policy picture for the whole request; too stale refuses
-        let arrival = arrive(head)?;
+        let arrival = arrive(head, self.certificate(head)?)?;
         let identified = authenticate(&picture.view, &arrival)?;
         let authorized = authorize(identified)?;
         let counted = self.limits.take(authorized, &picture)?;
         let validated = validate(counted)?;
         record_intent(self, &picture, head, validated).await // durable before one byte goes upstream
+    }
+
+    /// The certificate of the request's connection, which must be as good as it was in the handshake.
+    fn certificate<'a>(&self, head: &Head<'a>) -> Result<Option<&'a Certificate>, Refused> {
+        let Some(shown) = &head.peer.shown else { return Ok(None) };
+        match shown.why_void(&self.doors, head.at) {
+            None => Ok(Some(&shown.certificate)),
+            Some(why) => Err(shown.refusal(why)),
+        }
     }
 
     /// Records a refusal; `None` while the journal cannot be written, which then records it later.

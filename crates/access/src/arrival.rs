@@ -5,9 +5,11 @@
 use std::net::IpAddr;
 
 use crate::canonical::Target;
+use crate::credential::CertificateId;
 use crate::id::RequestId;
 use crate::operation::Method;
-use crate::time::Timestamp;
+use crate::subject::SubjectId;
+use crate::time::{Deadline, Timestamp};
 
 /// A request whose parts each have one reading.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Arrival<'a> {
     pub target: Target<'a>,
     /// What it shows to say who asks.
     pub shown: Shown<'a>,
+    /// The client certificate of its connection, proven to be in force when it arrived.
+    pub certificate: Option<&'a Certificate>,
     /// How long its body is.
     pub body: BodyLength,
 }
@@ -39,6 +43,31 @@ pub enum Shown<'a> {
     Bearer(&'a [u8]),
     /// Another scheme.
     OtherScheme,
+}
+
+/// A client certificate, as far as decisions go by it. Whoever makes one has proven it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its id.
+    pub id: CertificateId,
+    /// Whom it stands for.
+    pub subject: Result<SubjectId, Unnamed>,
+    /// When it ends.
+    pub until: Deadline,
+}
+
+/// Why a certificate stands for nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unnamed {
+    /// Neither a `daypass:` URI nor a common name.
+    #[error("the client certificate names nobody")]
+    Nobody,
+    /// More than one such URI, or without one more than one common name.
+    #[error("the client certificate names more than one subject")]
+    Several,
+    /// What it says is no subject's name.
+    #[error("what the client certificate says is not the name of a subject")]
+    NotAName,
 }
 
 /// How long a body is, as far as its head tells.

@@ -4,16 +4,16 @@
 
 use std::sync::Arc;
 
-use crate::arrival::{Arrival, Shown};
+use crate::arrival::{Arrival, Certificate, Shown};
 use crate::credential::{self, CredentialId, CredentialKind, Digest};
-use crate::id::RoleName;
+use crate::id::{GrantId, RoleName};
 use crate::policy::ApiIndex;
 use crate::quirk::Quirks;
 use crate::refused::{Known, Reason, Refused};
 use crate::role::MethodPath;
 use crate::subject::{SubjectId, SubjectKind};
 use crate::time::{Deadline, Timestamp};
-use crate::view::{Credential, Grant, Key, Standing, Token, View};
+use crate::view::{Credential, Grant, Held, Key, Standing, Token, View};
 
 /// A request of a known subject, with what they hold. Proof that the credential is in force.
 #[derive(Debug)]
@@ -31,12 +31,14 @@ pub struct Holder<'v> {
     pub subject: SubjectId,
     /// The credential's id.
     pub credential: CredentialId,
-    /// The credential's digest, by which a later view tells whether it still holds.
-    pub digest: Digest,
-    /// The grant behind a token.
+    /// By what a later view tells whether it still holds.
+    pub held: Held,
+    /// The grant behind a token, or the one that let a certificate's request pass.
     pub grant: Option<&'v Arc<Grant>>,
-    /// The roles it gives.
-    pub roles: &'v [RoleName],
+    /// The roles that a token or a service gives.
+    pub(crate) own_roles: &'v [RoleName],
+    /// The grants in force of a person who showed nothing but a certificate: one of them decides.
+    pub(crate) grants: Vec<&'v Arc<Grant>>,
     /// What a token is narrowed to; empty for no narrowing.
     pub only: &'v [MethodPath],
     /// When access ends by itself.
@@ -58,14 +60,23 @@ pub fn authenticate<'v, 'a>(view: &'v View, arrival: &'v Arrival<'a>) -> Result<
         let known = Known { api, ..Known::default() };
         return Err(Refused::because(Reason::RequestMalformed, why.to_string()).knowing(known));
     }
-    let holder = identify(view, arrival.shown, arrival.at).map_err(|mut refused| {
+    let holder = identify(view, arrival).map_err(|mut refused| {
         refused.known.api = api;
         refused
     })?;
     Ok(Identified { view, arrival, route, holder })
 }
 
-fn identify<'v>(view: &'v View, shown: Shown<'_>, now: Timestamp) -> Result<Holder<'v>, Refused> {
+fn identify<'v>(view: &'v View, arrival: &Arrival<'_>) -> Result<Holder<'v>, Refused> {
+    let now = arrival.at;
+    match (arrival.certificate, arrival.shown) {
+        (None, shown) => hold_shown(view, shown, now),
+        (Some(certificate), Shown::Nothing) => hold_certificate(view, certificate, now),
+        (Some(certificate), shown) => beside(certificate, hold_shown(view, shown, now)?),
+    }
+}
+
+fn hold_shown<'v>(view: &'v View, shown: Shown<'_>, now: Timestamp) -> Result<Holder<'v>, Refused> {
     let shown = match shown {
         Shown::Bearer(shown) => shown,
         Shown::Nothing => return Err(missing()),
@@ -81,7 +92,7 @@ fn identify<'v>(view: &'v View, shown: Shown<'_>, now: Timestamp) -> Result<Hold
     }
     match view.credentials.get(&digest).map(|credential| &**credential) {
         Some(Credential::Token(token)) => hold_token(view, token, digest, now),
-        Some(Credential::Key(key)) => hold_key(key, digest, now),
+        Some(Credential::Key(key)) => hold_key(key, CredentialId::Key(key.id), Held::Credential(digest), now),
         Some(Credential::Session(_)) | None => Err(invalid("no such credential is known")),
     }
 }
@@ -130,9 +141,10 @@ fn hold_token<'v>(
     Ok(Holder {
         subject: grant.subject.clone(),
         credential: CredentialId::Token(token.id),
-        digest,
+        held: Held::Credential(digest),
         grant: Some(grant),
-        roles: std::slice::from_ref(&grant.role),
+        own_roles: std::slice::from_ref(&grant.role),
+        grants: Vec::new(),
         only: &token.only,
         until: grant.until.min(token.until),
     })
@@ -176,14 +188,11 @@ fn after_grant(view: &View, grant: &Grant) -> String {
     )
 }
 
-fn hold_key(key: &Key, digest: Digest, now: Timestamp) -> Result<Holder<'_>, Refused> {
+/// What a service may do, whether it shows its key or a certificate.
+fn hold_key(key: &Key, shown: CredentialId, held: Held, now: Timestamp) -> Result<Holder<'_>, Refused> {
     let subject = SubjectId::new(SubjectKind::Service, key.service.clone());
     let refuse = |reason, detail: &'static str| {
-        let known = Known {
-            subject: Some(subject.clone()),
-            credential: Some(CredentialId::Key(key.id)),
-            ..Known::default()
-        };
+        let known = Known { subject: Some(subject.clone()), credential: Some(shown), ..Known::default() };
         let next = format!(
             "ask an administrator to run `daypass service rotate {}`, which prints another",
             key.service
@@ -191,19 +200,90 @@ fn hold_key(key: &Key, digest: Digest, now: Timestamp) -> Result<Holder<'_>, Ref
         Refused::because(reason, detail).knowing(known).next(next)
     };
     if key.standing != Standing::Active {
-        return Err(refuse(Reason::CredentialRevoked, "this service key was revoked"));
+        return Err(refuse(Reason::CredentialRevoked, "this service's key was revoked"));
     }
     if key.until.has_passed(now) {
-        return Err(refuse(Reason::CredentialExpired, "this service key is past its end"));
+        return Err(refuse(Reason::CredentialExpired, "this service's key is past its end"));
     }
     Ok(Holder {
-        credential: CredentialId::Key(key.id),
-        digest,
+        credential: shown,
+        held,
         grant: None,
-        roles: &key.roles,
+        own_roles: &key.roles,
+        grants: Vec::new(),
         only: &[],
         until: key.until,
         subject,
+    })
+}
+
+/// What the subject of a certificate may do. The certificate itself gives nothing.
+fn hold_certificate<'v>(
+    view: &'v View,
+    certificate: &Certificate,
+    now: Timestamp,
+) -> Result<Holder<'v>, Refused> {
+    let (subject, shown) = (named(certificate)?, CredentialId::Certificate(certificate.id));
+    let stranger = || {
+        let known = Known { credential: Some(shown), ..Known::default() };
+        let detail = format!("the client certificate is for `{subject}`, and nobody of that name is known");
+        invalid(detail)
+            .next(
+                "name the person under `identity.users`, or add the service with `daypass service add`; a \
+             certificate for a service says `service:NAME`",
+            )
+            .knowing(known)
+    };
+    let holder = match subject.kind() {
+        SubjectKind::Service => {
+            let (_, key) = view.key_of(subject.name()).ok_or_else(stranger)?;
+            hold_key(key, shown, Held::Service(key.service.clone()), now)?
+        }
+        SubjectKind::User if view.knows(subject) => hold_grants(view, subject, certificate, now),
+        SubjectKind::User | SubjectKind::Local => return Err(stranger()),
+    };
+    Ok(Holder { until: holder.until.min(certificate.until), ..holder })
+}
+
+/// All that a person holds at `now`, which may be nothing.
+fn hold_grants<'v>(
+    view: &'v View,
+    subject: &SubjectId,
+    certificate: &Certificate,
+    now: Timestamp,
+) -> Holder<'v> {
+    let grants: Vec<_> = view.grants_of(subject).filter(|grant| grant.is_in_force(now)).collect();
+    Holder {
+        subject: subject.clone(),
+        credential: CredentialId::Certificate(certificate.id),
+        // A placeholder that no view holds: nothing passes before `settle` has put the deciding grant here.
+        held: Held::Grant(GrantId::new(Timestamp::EPOCH, [0; 10])),
+        grant: None,
+        own_roles: &[],
+        grants,
+        only: &[],
+        until: certificate.until,
+    }
+}
+
+/// A token or key that came over a connection with a certificate: it counts, and both must be of one subject.
+fn beside<'v>(certificate: &Certificate, holder: Holder<'v>) -> Result<Holder<'v>, Refused> {
+    if *named(certificate)? != holder.subject {
+        let detail = "the client certificate and the `Authorization` header are of two subjects";
+        return Err(Refused::because(Reason::RequestMalformed, detail).knowing(holder.known()));
+    }
+    Ok(Holder { until: holder.until.min(certificate.until), ..holder })
+}
+
+fn named(certificate: &Certificate) -> Result<&SubjectId, Refused> {
+    certificate.subject.as_ref().map_err(|why| {
+        let credential = Some(CredentialId::Certificate(certificate.id));
+        invalid(why.to_string())
+            .next(
+                "have it issued with one URI `daypass://user/NAME` or `daypass://service/NAME`, or with one \
+                 common name `NAME` or `service:NAME`",
+            )
+            .knowing(Known { credential, ..Known::default() })
     })
 }
 
@@ -213,7 +293,23 @@ pub(crate) fn grant_command(role: &RoleName, subject: &SubjectId) -> String {
     format!("daypass grant {role} --to {} --for 1h --reason 'WHY'", subject.name())
 }
 
-impl Holder<'_> {
+impl<'v> Holder<'v> {
+    /// The roles that it gives.
+    pub fn roles(&self) -> impl Iterator<Item = &'v RoleName> {
+        self.own_roles.iter().chain(self.grants.iter().map(|grant| &grant.role))
+    }
+
+    /// Binds what only a certificate was shown for to the grant that decides: of `role`, the one that lasts longest.
+    pub(crate) fn settle(mut self, role: &RoleName) -> Self {
+        let giving = self.grants.iter().filter(|grant| grant.role == *role);
+        if let Some(grant) = giving.max_by_key(|grant| grant.until).copied() {
+            self.held = Held::Grant(grant.id);
+            self.until = self.until.min(grant.until);
+            self.grant = Some(grant);
+        }
+        self
+    }
+
     /// What a refusal, or a record, says of the holder.
     #[must_use]
     pub fn known(&self) -> Known {

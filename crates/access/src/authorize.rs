@@ -66,6 +66,7 @@ pub fn authorize<'v, 'a>(identified: Identified<'v, 'a>) -> Result<Authorized<'v
     let (role, rule) = decide(view, index, asked, &holder)
         .map_err(|denied| not_allowed(view, index, asked, &holder, denied, known()))?;
     let operation = operation.unwrap_or_else(|| rule.name(asked.method));
+    let holder = holder.settle(role);
     Ok(Authorized { view, api: index, path_at, operation, role, rule: rule.shown(), holder, arrival })
 }
 
@@ -80,7 +81,7 @@ fn decide<'v>(
         return Err(None);
     }
     let mut allowed = None;
-    for role in holder.roles {
+    for role in holder.roles() {
         match view.policy.ruling(role, api, asked) {
             Ruling::Denied(rule) => return Err(Some(rule)),
             Ruling::Allowed(rule) => allowed = allowed.or(Some((role, rule))),
@@ -125,6 +126,13 @@ fn how_to_ask(view: &View, api: ApiIndex, asked: Asked<'_>, holder: &Holder<'_>)
             grant.id
         );
     }
+    if let Some(grant) = holder.grants.iter().find(|grant| held(&grant.role)) {
+        return format!(
+            "a certificate brings every role its holder has, and another of them forbids it: mint a token of the one \
+             that allows it with `daypass token {}`, and send it as `Authorization: Bearer <token>`",
+            grant.id
+        );
+    }
     let allowing = view.policy.roles_allowing(api, asked, SUGGESTIONS_MAX);
     let Some((first, others)) = allowing.split_first() else {
         return "no role allows this operation; one must name it in the configuration first".to_owned();
@@ -133,7 +141,7 @@ fn how_to_ask(view: &View, api: ApiIndex, asked: Asked<'_>, holder: &Holder<'_>)
     let silent = |role: &&RoleName| {
         roles.contains_key(*role) && !matches!(view.policy.ruling(role, api, asked), Ruling::Denied(_))
     };
-    let kept: Vec<_> = holder.roles.iter().filter(silent).collect();
+    let kept: Vec<_> = holder.roles().filter(silent).collect();
     let others: Vec<_> = others.iter().map(|role| format!("`{role}`")).collect();
     match others.as_slice() {
         [] => command_for(first, holder, &kept),

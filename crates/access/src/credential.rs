@@ -55,6 +55,28 @@ pub enum CredentialId {
     Key(KeyId),
     /// A session's.
     Session(SessionId),
+    /// A client certificate's.
+    Certificate(CertificateId),
+}
+
+/// The id of a client certificate: the first eight bytes of its SHA-256 digest, as most tools show fingerprints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CertificateId([u8; 8]);
+
+impl CertificateId {
+    /// The id of a certificate in DER.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = sha256(&[der]);
+        Self([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl fmt::Display for CertificateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cert_")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 impl fmt::Display for CredentialId {
@@ -63,6 +85,7 @@ impl fmt::Display for CredentialId {
             Self::Token(id) => id.fmt(f),
             Self::Key(id) => id.fmt(f),
             Self::Session(id) => id.fmt(f),
+            Self::Certificate(id) => id.fmt(f),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::credential::Digest;
+use crate::credential::{CredentialId, Digest};
 use crate::id::{GrantId, IncidentId, KeyId, Name, Revision, RoleName, SessionId, TokenId};
 use crate::policy::Compiled;
 use crate::refused::Reason;
@@ -130,6 +130,8 @@ pub enum Credential {
 
 /// Grants by id.
 pub type Grants = imbl::OrdMap<GrantId, Arc<Grant>>;
+/// Grants by their holder.
+pub type GrantsBySubject = imbl::OrdSet<(SubjectId, GrantId)>;
 /// Credentials by the digest of their text.
 pub type Credentials = imbl::OrdMap<Digest, Arc<Credential>>;
 
@@ -144,6 +146,23 @@ pub struct View {
     pub grants: Grants,
     /// Every credential that is, or recently was.
     pub credentials: Credentials,
+    /// The digest of every credential of `credentials`, by its id.
+    pub digests: imbl::OrdMap<CredentialId, Digest>,
+    /// Each of `grants`, by its holder.
+    pub grants_by_subject: GrantsBySubject,
+    /// The newest key of each service that is not removed.
+    pub services: imbl::OrdMap<Name, KeyId>,
+}
+
+/// What an admitted request lives by: it is cut when a later view no longer holds this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// A token or key that was shown, and what is behind it.
+    Credential(Digest),
+    /// The grant of a person who showed a certificate.
+    Grant(GrantId),
+    /// The key, whichever is the newest, of a service that showed a certificate.
+    Service(Name),
 }
 
 impl Grant {
@@ -182,6 +201,18 @@ impl Credential {
     }
 }
 
+/// The grants of one subject, oldest first, found through the index by their holder.
+pub fn grants_of<'g>(
+    grants: &'g Grants,
+    by_subject: &'g GrantsBySubject,
+    subject: &SubjectId,
+) -> impl Iterator<Item = &'g Arc<Grant>> {
+    let first = (subject.clone(), GrantId::new(Timestamp::EPOCH, [0; 10]));
+    let theirs = subject.clone();
+    let pairs = by_subject.range(first..);
+    pairs.take_while(move |(holder, _)| *holder == theirs).filter_map(|(_, id)| grants.get(id))
+}
+
 impl View {
     /// The picture before anything was ever allowed: no API, no role, no credential.
     ///
@@ -193,13 +224,52 @@ impl View {
             policy: Arc::new(Compiled::new(crate::policy::Policy::default())?),
             grants: Grants::new(),
             credentials: Credentials::new(),
+            digests: imbl::OrdMap::new(),
+            grants_by_subject: GrantsBySubject::new(),
+            services: imbl::OrdMap::new(),
         })
     }
 
-    /// Why a credential no longer lets its holder do anything at `now`, or `None` while it does: what a stream
-    /// that is already open is measured by.
+    /// The grants of one subject, oldest first; in force or not.
+    pub fn grants_of(&self, subject: &SubjectId) -> impl Iterator<Item = &Arc<Grant>> {
+        grants_of(&self.grants, &self.grants_by_subject, subject)
+    }
+
+    /// The newest key of a service, with its digest.
     #[must_use]
-    pub fn why_not_held(&self, digest: &Digest, now: Timestamp) -> Option<Reason> {
+    pub fn key_of(&self, service: &Name) -> Option<(Digest, &Key)> {
+        let digest = self.digests.get(&CredentialId::Key(*self.services.get(service)?))?;
+        match &**self.credentials.get(digest)? {
+            Credential::Key(key) => Some((*digest, key)),
+            Credential::Token(_) | Credential::Session(_) => None,
+        }
+    }
+
+    /// Why something no longer lets its holder do anything at `now`, or `None` while it does: what a stream that
+    /// is already open is measured by.
+    #[must_use]
+    pub fn why_not_held(&self, held: &Held, now: Timestamp) -> Option<Reason> {
+        match held {
+            Held::Credential(digest) => self.why_not_in_force(digest, now),
+            Held::Grant(id) => self.why_not_granted(self.grants.get(id), now),
+            Held::Service(name) => match self.key_of(name) {
+                Some((digest, _)) => self.why_not_in_force(&digest, now),
+                None => Some(Reason::CredentialRevoked),
+            },
+        }
+    }
+
+    fn why_not_granted(&self, grant: Option<&Arc<Grant>>, now: Timestamp) -> Option<Reason> {
+        let Some(grant) = grant.filter(|grant| grant.is_in_force(now)) else {
+            return Some(Reason::GrantEnded);
+        };
+        if !self.policy.policy().roles.contains_key(&grant.role) {
+            return Some(Reason::OperationNotAllowed);
+        }
+        (!self.knows(&grant.subject)).then_some(Reason::SubjectSuspended)
+    }
+
+    fn why_not_in_force(&self, digest: &Digest, now: Timestamp) -> Option<Reason> {
         let Some(credential) = self.credentials.get(digest) else { return Some(Reason::CredentialInvalid) };
         if *credential.standing() != Standing::Active {
             return Some(Reason::CredentialRevoked);

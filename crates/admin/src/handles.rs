@@ -104,6 +104,8 @@ pub struct Health {
     pub configuration: Configuration,
     /// Upstreams that are passed over or sent nothing.
     pub upstreams: Vec<UpstreamHealth>,
+    /// What callers are shown over TLS, the first to end first.
+    pub certificates: Vec<CertificateHealth>,
 }
 
 /// An upstream that does not do well.
@@ -120,6 +122,18 @@ pub struct UpstreamHealth {
     /// Since when.
     #[serde(serialize_with = "crate::json::text")]
     pub since: Timestamp,
+}
+
+/// A certificate of the listeners', as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CertificateHealth {
+    /// The hosts it is for.
+    pub hosts: Vec<String>,
+    /// When it ends.
+    #[serde(serialize_with = "crate::json::text")]
+    pub until: Timestamp,
+    /// Whole days until then; negative once it has ended.
+    pub days_left: i64,
 }
 
 /// The configuration in force, and what became of the last attempt to change it.

@@ -13,7 +13,7 @@ use access::Revision;
 use ledger::keeper::HEARTBEAT;
 
 use crate::console::{App, Shared};
-use crate::handles::{Configuration, NodeHealth, UpstreamHealth};
+use crate::handles::{CertificateHealth, Configuration, NodeHealth, UpstreamHealth};
 use crate::session::Caller;
 
 /// The process answers. Nothing else is claimed.
@@ -51,6 +51,7 @@ struct Status {
     nodes: Vec<NodeHealth>,
     configuration: Configuration,
     upstreams: Vec<UpstreamHealth>,
+    certificates: Vec<CertificateHealth>,
     ledger: LedgerStatus,
     journal: JournalStatus,
     view: ViewStatus,
@@ -106,6 +107,7 @@ pub(crate) async fn status(State(app): State<App>, caller: Caller) -> Response {
         nodes: health.nodes,
         configuration: health.configuration,
         upstreams: health.upstreams,
+        certificates: health.certificates,
         ledger: ledger_status(&app, health.view_age_ms),
         journal: journal_status(&app, health.spooled),
         view: ViewStatus { revision: app.view().revision, age_ms: health.view_age_ms },

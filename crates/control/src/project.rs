@@ -17,5 +17,8 @@ pub fn project(state: &State, policy: Arc<Compiled>) -> View {
         policy,
         grants: state.grants().clone(),
         credentials: state.credentials().clone(),
+        digests: state.digests.clone(),
+        grants_by_subject: state.grants_by_subject.clone(),
+        services: state.services.clone(),
     }
 }

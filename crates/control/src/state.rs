@@ -10,7 +10,7 @@ use std::time::Duration;
 use access::credential::{CredentialId, Digest};
 use access::id::Name;
 use access::policy::Policy;
-use access::view::{Credential, Credentials, Grant, Grants, Key, Session, Token};
+use access::view::{Credential, Credentials, Grant, Grants, GrantsBySubject, Key, Session, Token};
 use access::{
     ApiName, Deadline, GrantId, KeyId, Revision, RoleName, SessionId, SubjectId, Timestamp, TokenId,
 };
@@ -32,7 +32,7 @@ pub struct State {
     /// INVARIANT: as many as `credentials`, each the digest under which its id is found there.
     pub(crate) digests: OrdMap<CredentialId, Digest>,
     /// INVARIANT: one for each of `grants`.
-    pub(crate) grants_by_subject: OrdSet<(SubjectId, GrantId)>,
+    pub(crate) grants_by_subject: GrantsBySubject,
     /// INVARIANT: one for each token of `credentials`. Pairs, because a set for each grant would take a
     /// kilobyte for a single token.
     pub(crate) tokens_by_grant: OrdSet<(GrantId, TokenId)>,
@@ -84,10 +84,7 @@ impl State {
 
     /// The grants of one subject, oldest first.
     pub fn grants_of(&self, subject: &SubjectId) -> impl Iterator<Item = &Arc<Grant>> {
-        let first = (subject.clone(), GrantId::new(Timestamp::EPOCH, [0; 10]));
-        let theirs = subject.clone();
-        let pairs = self.grants_by_subject.range(first..);
-        pairs.take_while(move |(holder, _)| *holder == theirs).filter_map(|(_, id)| self.grants.get(id))
+        access::view::grants_of(&self.grants, &self.grants_by_subject, subject)
     }
 
     /// The tokens minted from one grant, oldest first.

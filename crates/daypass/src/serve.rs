@@ -143,7 +143,7 @@ impl Fixed {
         let Settings {
             proxy,
             console,
-            identities: _,
+            tls: _,
             drain: _,
             callers: _,
             public_url: _,
@@ -208,8 +208,8 @@ async fn replace(
         let changed = changed.join(", ");
         anyhow::bail!("{changed} can only change with a restart: put it back, or restart the server");
     }
-    let (plans, secured) =
-        (plans(settings.forwards)?, Secured::with(&settings.identities, settings.callers)?);
+    let secured = Secured::with(&settings.tls, settings.callers, node.clock())?;
+    let plans = plans(settings.forwards)?;
     Ok((node.reload(settings.policy, plans, secured).await?, warnings, settings.drain))
 }
 
@@ -258,17 +258,18 @@ pub fn parts(settings: Settings) -> anyhow::Result<Parts> {
         config::Durability::Write => journal::Durability::Write,
     };
     let cores = cores(&Environment::process())?;
+    let clock: Arc<dyn access::Clock> = Arc::new(SystemClock::start());
     Ok(Parts {
         data: settings.data,
         proxy: settings.proxy,
         console: settings.console,
-        secured: Secured::with(&settings.identities, settings.callers)?,
+        secured: Secured::with(&settings.tls, settings.callers, &clock)?,
         cores,
         connections_per_core: connections_per_core(cores),
         journal: JournalParts { durability, disk: None },
         plans: plans(settings.forwards)?,
         policy: settings.policy,
-        clock: Arc::new(SystemClock::start()),
+        clock,
         entropy: Arc::new(SystemEntropy),
     })
 }

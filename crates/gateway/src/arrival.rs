@@ -2,7 +2,7 @@
 //!
 //! A [`Head`] borrows strings and bytes only, so that any codec can feed it.
 
-use access::arrival::{Arrival, BodyLength, Shown};
+use access::arrival::{Arrival, BodyLength, Certificate, Shown};
 use access::canonical::Target;
 use access::operation::Method;
 use access::{Reason, Refused, RequestId, Timestamp, credential};
@@ -181,12 +181,15 @@ fn is_override(name: &[u8]) -> bool {
     )
 }
 
-/// Reads a head as an arrival.
+/// Reads a head as an arrival, over a connection with this proven certificate.
 ///
 /// # Errors
 /// `request_malformed`, `misdirected`, `uri_too_long`, `headers_too_large`, `upgrade_refused` or
 /// `method_unsupported`.
-pub(crate) fn arrive<'a>(head: &Head<'a>) -> Result<Arrival<'a>, Refused> {
+pub(crate) fn arrive<'a>(
+    head: &Head<'a>,
+    certificate: Option<&'a Certificate>,
+) -> Result<Arrival<'a>, Refused> {
     let target_bytes = head.path.len().saturating_add(head.query.map_or(0, str::len));
     if target_bytes > TARGET_BYTES_MAX {
         return Err(Refused::because(Reason::UriTooLong, "the path and query are longer than 8192 bytes"));
@@ -219,6 +222,7 @@ pub(crate) fn arrive<'a>(head: &Head<'a>) -> Result<Arrival<'a>, Refused> {
         host,
         target: target(head)?,
         shown: shown(head.fields.authorization)?,
+        certificate,
         body: head.body,
     })
 }
@@ -406,7 +410,7 @@ mod tests {
         let head = Head {
             id: RequestId::from_bytes([0; 16]),
             at: Timestamp::EPOCH,
-            peer: &Peer::new([127, 0, 0, 1].into(), Security::None),
+            peer: &Peer::new([127, 0, 0, 1].into(), Security::None, None),
             trace: TraceId::new(),
             version: Version::HTTP_11,
             method: "GET",
@@ -417,7 +421,7 @@ mod tests {
             body: BodyLength::None,
             fields,
         };
-        arrive(&head)
+        arrive(&head, None)
             .map(|arrival| format!("{} {}", arrival.host, arrival.target.path()))
             .map_err(|refused| refused.reason)
     }

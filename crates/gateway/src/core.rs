@@ -14,7 +14,6 @@ use crate::forward::{Brought, forward};
 use crate::gateway::Acknowledgements;
 use crate::pipeline::Pipeline;
 use crate::respond::{Names, Reply, preflight, problem};
-use crate::streams::Streams;
 use crate::upstream::{Left, Pool};
 
 /// What one core holds; touched by its thread alone.
@@ -45,6 +44,8 @@ impl Drop for Counted {
 pub(crate) enum Order {
     /// A newer picture, of this revision or a later one, is in place: cut what it no longer holds, and say so.
     Enforce(Revision),
+    /// Other doors are in place: cut what came with a certificate that they do not prove.
+    ProveAgain,
     /// Cut everything.
     CutAll,
     /// Tell what is open.
@@ -173,6 +174,9 @@ impl Core {
                     let counts = self.pipeline.streams.cut_ended(&picture.view, self.clock.now());
                     acknowledgements.acknowledge(revision, counts, self.clock.now());
                 }
+                Order::ProveAgain => {
+                    self.pipeline.streams.cut_void(&self.pipeline.doors, self.clock.now());
+                }
                 Order::CutAll => {
                     self.pipeline.streams.cut_all();
                 }
@@ -182,11 +186,6 @@ impl Core {
                 }
             }
         }
-    }
-
-    /// The exchanges that are open.
-    pub(crate) fn streams(&self) -> &Rc<Streams> {
-        &self.pipeline.streams
     }
 }
 

@@ -98,7 +98,7 @@ fn head_length(bytes: &[u8], piece: usize) -> Option<Result<usize, ()>> {
 fn judged(parsed: &RequestHead) -> Option<Request> {
     let fields = Fields::read(&parsed.fields, parsed.fault);
     let (authority, path, query) = parsed.target();
-    let peer = Peer::new([127, 0, 0, 1].into(), Security::None);
+    let peer = Peer::new([127, 0, 0, 1].into(), Security::None, None);
     let head = Head {
         id: RequestId::from_bytes([0; 16]),
         at: Timestamp::EPOCH,
@@ -113,7 +113,7 @@ fn judged(parsed: &RequestHead) -> Option<Request> {
         body: parsed.body,
         fields,
     };
-    let arrival = arrive(&head).ok()?;
+    let arrival = arrive(&head, None).ok()?;
     let mut passed = Vec::new();
     headers::pass_on(&parsed.fields, |_| false, &mut passed);
     let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();

@@ -188,6 +188,14 @@ impl Gateway {
         self.open().await.exchanges
     }
 
+    /// Has every core cut what came with a client certificate that the doors prove no more: they were exchanged.
+    pub fn prove_again(&self) {
+        for core in &self.orders {
+            // A full queue: open streams are measured by the clock as well, within half a second.
+            let _ = core.try_send(Order::ProveAgain);
+        }
+    }
+
     async fn open(&self) -> Open {
         let mut all = Open::default();
         for core in &self.orders {
@@ -276,15 +284,16 @@ impl Seed {
             views: self.views,
             limits: self.limits,
             streams: Rc::new(Streams::default()),
+            doors: self.doors.clone(),
             lane,
             clock: self.clock.clone(),
         };
         let core = Rc::new(Core::new(pipeline, self.node, self.random));
-        let (watching, clock, views) = (core.clone(), self.clock, core.pipeline.views.clone());
-        let deadlines =
-            tokio::task::spawn_local(
-                async move { watching.streams().watch_deadlines(&*clock, &views).await },
-            );
+        let (watching, clock) = (core.clone(), self.clock);
+        let deadlines = tokio::task::spawn_local(async move {
+            let Pipeline { views, doors, streams, .. } = &watching.pipeline;
+            streams.watch_deadlines(&*clock, views, doors).await;
+        });
         let (ticking, watching, phase) = (core.clone(), core.clone(), self.phase.clone());
         let ticks = tokio::task::spawn_local(async move { ticking.tick().await });
         let phases = tokio::task::spawn_local(async move { watching.watch_phase(phase).await });

@@ -53,6 +53,24 @@ fn is_dropped_from_request(name: &[u8]) -> bool {
         )
         || name.windows(b"daypass".len()).any(|part| part == b"daypass")
         || name.starts_with(b"x-forwarded-")
+        || is_of_certificate(name)
+}
+
+/// The names by which proxies tell of a client's certificate (RFC 9440, and what nginx, Apache, Envoy, HAProxy, Azure
+/// and AWS are told to use): nobody but the proxy in front could say, and this one does not.
+fn is_of_certificate(name: &[u8]) -> bool {
+    let name = name.strip_prefix(b"x-").unwrap_or(name);
+    const FAMILIES: [&[u8]; 8] = [
+        b"ssl-",
+        b"tls-",
+        b"mtls-",
+        b"amzn-mtls-",
+        b"client-cert",
+        b"client-verify",
+        b"client-dn",
+        b"arr-clientcert",
+    ];
+    name == b"ssl" || FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
 /// Fields of one hop (RFC 9110, section 7.6.1), and those of framing, which every hop writes anew.

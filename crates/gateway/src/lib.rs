@@ -19,6 +19,7 @@ mod arrival;
 mod balance;
 mod body;
 mod budget;
+mod certificate;
 mod check;
 mod connect;
 mod core;
@@ -54,12 +55,14 @@ mod watch;
 mod websocket;
 
 pub mod bounds;
+pub mod clients;
 pub mod gateway;
 pub mod meter;
 pub mod picture;
 pub mod source;
 pub mod tls;
 
+pub use certificate::Validity;
 pub use check::Check;
 pub use cors::{Cors, Credentials, Origins};
 pub use gateway::{Cut, Drained, Gateway, Options, StartError};

@@ -158,19 +158,20 @@ async fn open(
             None => (ip, None),
         },
     };
-    let (transport, security, spoken) = match tls {
+    let (transport, security, shown, spoken) = match tls {
         None => {
             let spoken = spoken(&stream).await?;
-            (Transport::Tcp(stream), Security::None, spoken)
+            (Transport::Tcp(stream), Security::None, None, spoken)
         }
         Some(tls) => {
-            let tls = tls.accept(stream).await?;
-            let spoken = Spoken::over(&tls);
+            let server = tls;
+            let tls = server.accept(stream).await?;
+            let (spoken, shown) = (Spoken::over(&tls), server.shown(&tls)?);
             let name = tls.get_ref().1.server_name().map(|name| name.to_ascii_lowercase().into());
-            (Transport::Tls(Box::new(TlsStream::Server(tls))), Security::Tls(name), spoken)
+            (Transport::Tls(Box::new(TlsStream::Server(tls))), Security::Tls(name), shown, spoken)
         }
     };
-    Ok(Opened { transport, caller: Caller::new(Peer::new(ip, security), callers), spoken, place })
+    Ok(Opened { transport, caller: Caller::new(Peer::new(ip, security, shown), callers), spoken, place })
 }
 
 fn count(sources: &Arc<Sources>, ip: IpAddr) -> std::io::Result<Place> {

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arrayvec::ArrayString;
 
 use crate::arrival::{Field, Fields};
+use crate::clients::Shown;
 use crate::fields::FieldList;
 use crate::source::{Callers, Standing};
 
@@ -21,6 +23,8 @@ pub(crate) struct Peer {
     /// The `for` parameter of `Forwarded` (RFC 7239, section 6).
     pub(crate) forwarded: ArrayString<64>,
     pub(crate) security: Security,
+    /// The certificate that it showed.
+    pub(crate) shown: Option<Rc<Shown>>,
 }
 
 /// How a connection is secured.
@@ -52,15 +56,20 @@ impl Security {
 }
 
 impl Peer {
-    pub(crate) fn new(ip: IpAddr, security: Security) -> Self {
+    pub(crate) fn new(ip: IpAddr, security: Security, shown: Option<Shown>) -> Self {
         let (text, forwarded) = written(ip);
-        Self { ip, scheme: security.scheme(), text, forwarded, security }
+        Self { ip, scheme: security.scheme(), text, forwarded, security, shown: shown.map(Rc::new) }
     }
 
-    /// Somebody who asks through this one.
+    /// Whether no further request is read from it: its certificate was found good no more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.shown.as_ref().is_some_and(|shown| shown.is_void())
+    }
+
+    /// Somebody who asks through this one, whose certificate says nothing of them.
     fn behind(&self, ip: IpAddr, scheme: &'static str) -> Self {
         let (text, forwarded) = written(ip);
-        Self { ip, scheme, text, forwarded, ..self.clone() }
+        Self { ip, scheme, text, forwarded, shown: None, security: self.security.clone() }
     }
 }
 

@@ -11,6 +11,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use access::arrival::Certificate;
 use access::authenticate::authenticate;
 use access::authorize::authorize;
 use access::{Clock, Reason, Refused};
@@ -24,6 +25,7 @@ use crate::limits::Limits;
 use crate::picture::Views;
 use crate::record::{Admitted, record_intent, record_preflight, record_refusal};
 use crate::streams::Streams;
+use crate::tls::Doors;
 
 /// What a core needs to judge requests.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Pipeline {
     pub(crate) views: Arc<Views>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) streams: Rc<Streams>,
+    /// What proves client certificates.
+    pub(crate) doors: Arc<Doors>,
     pub(crate) lane: Lane,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -42,7 +46,7 @@ impl Pipeline {
     /// The first stage that says no; nothing has gone upstream, and nothing of the body has been read.
     pub(crate) async fn admit<'a>(&self, head: &Head<'a>) -> Result<Admitted<'a>, Refused> {
         let picture = self.views.current(head.at)?; // one policy picture for the whole request; too stale refuses
-        let arrival = arrive(head)?;
+        let arrival = arrive(head, self.certificate(head)?)?;
         let identified = authenticate(&picture.view, &arrival)?;
         let authorized = authorize(identified)?;
         let counted = self.limits.take(authorized, &picture)?;
@@ -62,7 +66,9 @@ impl Pipeline {
         if !cors::is_preflight(head) {
             return Ok(None);
         }
-        let (Ok(picture), Ok(arrival)) = (self.views.current(head.at), arrive(head)) else { return Ok(None) };
+        let (Ok(picture), Ok(arrival)) = (self.views.current(head.at), arrive(head, None)) else {
+            return Ok(None);
+        };
         let Some(asked) = Preflight::of(&picture, &arrival, head) else { return Ok(None) };
         let receipt = record_preflight(self, &picture, head, &arrival, &asked).await?;
         Ok(Some((asked.fields, receipt)))
@@ -74,6 +80,15 @@ impl Pipeline {
         let forward = refused.known.api.as_ref().and_then(|name| picture.forward_of(name));
         if let Some(cors) = forward.and_then(|forward| forward.cors.as_ref()) {
             cors.dress(head.fields.origin, fields);
+        }
+    }
+
+    /// The certificate of the request's connection, which must be as good as it was in the handshake.
+    fn certificate<'a>(&self, head: &Head<'a>) -> Result<Option<&'a Certificate>, Refused> {
+        let Some(shown) = &head.peer.shown else { return Ok(None) };
+        match shown.why_void(&self.doors, head.at) {
+            None => Ok(Some(&shown.certificate)),
+            Some(why) => Err(shown.refusal(why)),
         }
     }
 

@@ -106,14 +106,19 @@ pub(crate) async fn record_intent<'a>(
         observed: None,
     };
     let open = pipeline.lane.open(&request).await.map_err(|_| unrecorded())?;
-    let ticket = pipeline.streams.register(holder.digest, holder.until);
+    let ticket = pipeline.streams.register(holder.held.clone(), holder.until, head.peer);
     // The view may have moved on while the record was written. Whoever published a newer one cuts what was
     // registered before; what is registered after is measured here. Both happen on this thread.
     let latest = pipeline.views.latest();
     if !Arc::ptr_eq(&latest, picture)
-        && let Some(why) = latest.view.why_not_held(&holder.digest, pipeline.clock.now())
+        && let Some(why) = latest.view.why_not_held(&holder.held, pipeline.clock.now())
     {
         ticket.cut_now(why);
+    }
+    if let Some(shown) = &head.peer.shown
+        && let Some(why) = shown.why_void(&pipeline.doors, pipeline.clock.now())
+    {
+        ticket.cut_now(why.reason());
     }
     let host_routed = if matches!(api.route, Route::Host(_)) { HostRouted::Yes } else { HostRouted::No };
     Ok(Admitted {

@@ -7,14 +7,16 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use access::credential::Digest;
-use access::view::View;
+use access::view::{Held, View};
 use access::{Clock, Deadline, Reason, Timestamp};
 use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::bounds::DEADLINE_CHECK_TIME_MAX;
+use crate::clients::{Shown, Void};
+use crate::peer::Peer;
 use crate::picture::Views;
+use crate::tls::Doors;
 
 /// What kind of exchange it is, as receipts count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +65,10 @@ impl CutCounts {
 
 #[derive(Debug)]
 struct Open {
-    digest: Digest,
+    held: Held,
     until: Deadline,
+    /// The certificate of its connection.
+    shown: Option<Rc<Shown>>,
     kind: Cell<Kind>,
     /// Why it was cut, once it was.
     cut: Cell<Option<Reason>>,
@@ -101,10 +105,11 @@ pub(crate) struct Ticket {
 
 impl Streams {
     /// Registers an exchange that must end when its credential does.
-    pub(crate) fn register(self: &Rc<Self>, digest: Digest, until: Deadline) -> Ticket {
+    pub(crate) fn register(self: &Rc<Self>, held: Held, until: Deadline, peer: &Peer) -> Ticket {
         let open = Rc::new(Open {
-            digest,
+            held,
             until,
+            shown: peer.shown.clone(),
             kind: Cell::new(Kind::Transfer),
             cut: Cell::new(None),
             waker: RefCell::new(None),
@@ -127,6 +132,11 @@ impl Streams {
         self.cut_where(|open| why_ended(open, view, now))
     }
 
+    /// Cuts every exchange whose connection's certificate is good no more.
+    pub(crate) fn cut_void(&self, doors: &Doors, now: Timestamp) -> CutCounts {
+        self.cut_where(|open| why_void(open, doors, now))
+    }
+
     /// Cuts every exchange: the node stops.
     pub(crate) fn cut_all(&self) -> CutCounts {
         self.cut_where(|_| Some(Reason::Draining))
@@ -146,10 +156,11 @@ impl Streams {
     /// Cuts exchanges at their deadlines, for as long as it is polled.
     ///
     /// Looks again at least every [`DEADLINE_CHECK_TIME_MAX`], so that a clock that jumps ahead is noticed.
-    pub(crate) async fn watch_deadlines(&self, clock: &dyn Clock, views: &Views) {
+    pub(crate) async fn watch_deadlines(&self, clock: &dyn Clock, views: &Views, doors: &Doors) {
         loop {
             let now = clock.now();
             let view = &views.latest().view;
+            self.cut_void(doors, now);
             self.cut_where(|open| open.until.has_passed(now).then(|| why_ended(open, view, now)).flatten());
             let next = self
                 .open
@@ -170,10 +181,15 @@ impl Streams {
     }
 }
 
+/// Why the certificate of an exchange's connection is good no more, if it has one.
+fn why_void(open: &Open, doors: &Doors, now: Timestamp) -> Option<Reason> {
+    open.shown.as_ref()?.why_void(doors, now).map(Void::reason)
+}
+
 /// Why an exchange may not go on.
 fn why_ended(open: &Open, view: &View, now: Timestamp) -> Option<Reason> {
     let late = || open.until.has_passed(now).then_some(Reason::GrantEnded);
-    view.why_not_held(&open.digest, now).or_else(late)
+    view.why_not_held(&open.held, now).or_else(late)
 }
 
 impl Ticket {
@@ -213,13 +229,17 @@ impl Drop for Ticket {
 
 #[cfg(test)]
 mod tests {
+    use access::credential::Digest;
+
     use super::*;
+    use crate::peer::Security;
 
     #[test]
     fn an_exchange_is_cut_when_no_view_holds_it_and_leaves_when_dropped() {
         let streams = Rc::new(Streams::default());
         let late = Deadline::at(Timestamp::from_micros(1_000));
-        let ticket = streams.register(Digest::of(b"x"), late);
+        let peer = Peer::new([127, 0, 0, 1].into(), Security::None, None);
+        let ticket = streams.register(Held::Credential(Digest::of(b"x")), late, &peer);
         ticket.set_kind(Kind::Sse);
         let view = View::empty().unwrap();
         let counts = streams.cut_ended(&view, Timestamp::EPOCH);

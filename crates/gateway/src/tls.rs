@@ -2,23 +2,27 @@
 //!
 //! TLS 1.2 and 1.3 (rustls over aws-lc), without early data, renegotiation or compression. Certificates and keys are
 //! read from PEM and checked to belong together before any of them is used.
-//! Not here: which files they come from (the binary), and client certificates as credentials.
+//! Not here: which files they come from (the binary), and what proves a client's certificate (see `clients`).
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use access::Clock;
 use access::credential::Digest;
 use arc_swap::ArcSwapOption;
 use rustls::client::WantsClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
+use rustls::time_provider::TimeProvider;
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, HandshakeKind, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use crate::certificate::{self, Validity};
+use crate::clients::{ClientTrust, Proof, Shown};
 use crate::transport::Transport;
 
 /// The most certificates of one listener.
@@ -27,7 +31,7 @@ pub const IDENTITIES_MAX: usize = 64;
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
-static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
 
 /// A certificate chain and the private key that belongs to it.
@@ -36,6 +40,7 @@ pub struct Identity {
     key: Arc<CertifiedKey>,
     /// Of the chain and the key together.
     digest: Digest,
+    validity: Validity,
 }
 
 /// Neither the key nor the length of the chain is anybody's affair.
@@ -70,14 +75,27 @@ impl Identity {
     pub fn parse(chain: &[u8], key: &[u8]) -> Result<Self, NotAnIdentity> {
         let digest = Digest::of(&[chain, b"\0", key].concat());
         let chain = certificates(chain).ok_or(NotAnIdentity::Chain)?;
+        let validity = chain.first().and_then(|own| Validity::of(own)).ok_or(NotAnIdentity::Chain)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| NotAnIdentity::Key)?;
         let key = PROVIDER.key_provider.load_private_key(key).map_err(|_| NotAnIdentity::KeyKind)?;
         let key = CertifiedKey::new(chain, key);
         match key.keys_match() {
-            Ok(()) => Ok(Self { key: Arc::new(key), digest }),
+            Ok(()) => Ok(Self { key: Arc::new(key), digest, validity }),
             Err(rustls::Error::InvalidCertificate(_)) => Err(NotAnIdentity::Chain),
             Err(_) => Err(NotAnIdentity::Mismatch),
         }
+    }
+
+    /// When its own certificate is in force.
+    #[must_use]
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// The hosts that its own certificate is for.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<String> {
+        self.key.cert.first().map(|own| certificate::hosts(own)).unwrap_or_default()
     }
 
     /// Whether it speaks for a name.
@@ -93,9 +111,12 @@ fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     read.ok().filter(|read| !read.is_empty())
 }
 
-/// Who a listener is: the certificate for the name that is asked for, or the first.
+/// Who a listener is: the certificate for the name that is asked for, or the first; and whose certificates it takes.
 #[derive(Clone)]
-pub struct ServerTls(Arc<ServerConfig>);
+pub struct ServerTls {
+    config: Arc<ServerConfig>,
+    proof: Option<Arc<Proof>>,
+}
 
 impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,25 +145,37 @@ pub enum Offer {
 }
 
 impl ServerTls {
-    /// A listener that has these identities.
+    /// A listener that has these identities, and asks for certificates that `clients` vouches for, if it is given.
     ///
     /// # Errors
     /// [`NoListener`].
-    pub fn new(identities: &[Identity], offer: Offer) -> Result<Self, NoListener> {
+    pub fn new(
+        identities: &[Identity],
+        offer: Offer,
+        clients: Option<&ClientTrust>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, NoListener> {
         if !(1..=IDENTITIES_MAX).contains(&identities.len()) {
             return Err(NoListener::Identities);
         }
         let builder = ServerConfig::builder_with_provider(PROVIDER.clone());
         let builder = builder.with_safe_default_protocol_versions().map_err(NoListener::Library)?;
         let identities = Arc::new(Identities(identities.to_vec()));
-        let mut config = builder.with_no_client_auth().with_cert_resolver(identities);
-        // Without tickets every core would have to look sessions up in one place.
+        let proof = clients.map(|clients| clients.proof().clone());
+        let builder = match &proof {
+            Some(proof) => builder.with_client_cert_verifier(proof.verifier.clone()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(identities);
+        config.time_provider = Arc::new(Time(clock));
+        // Without tickets every core would have to look sessions up in one place. Their keys are this listener's
+        // own: what an earlier one gave out, under other authorities or lists, resumes nothing.
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(NoListener::Library)?;
         config.alpn_protocols = match offer {
             Offer::Http2AndHttp1 => vec![HTTP2.into(), HTTP1.into()],
             Offer::Http1 => vec![HTTP1.into()],
         };
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), proof })
     }
 
     /// Shakes hands with a client. Not bounded in time.
@@ -153,7 +186,34 @@ impl ServerTls {
         &self,
         stream: TcpStream,
     ) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
-        TlsAcceptor::from(self.0.clone()).accept(stream).await
+        TlsAcceptor::from(self.config.clone()).accept(stream).await
+    }
+
+    /// The certificate that a client showed. Only a whole handshake has proven it.
+    ///
+    /// # Errors
+    /// It cannot be read: then nobody could tell when it ends.
+    pub(crate) fn shown(
+        &self,
+        tls: &tokio_rustls::server::TlsStream<TcpStream>,
+    ) -> std::io::Result<Option<Shown>> {
+        let connection = tls.get_ref().1;
+        let Some(chain) = connection.peer_certificates() else { return Ok(None) };
+        let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        let proof = self.proof.clone().filter(|_| !resumed);
+        let shown = Shown::new(chain, proof).ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok(Some(shown))
+    }
+}
+
+/// The present, as rustls asks for it.
+#[derive(Debug)]
+struct Time(Arc<dyn Clock>);
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<UnixTime> {
+        let micros = u64::try_from(self.0.now().as_micros()).ok()?;
+        Some(UnixTime::since_unix_epoch(std::time::Duration::from_micros(micros)))
     }
 }
 
@@ -182,6 +242,11 @@ impl Doors {
     #[must_use]
     pub fn tls(&self) -> Option<Arc<ServerTls>> {
         self.0.load_full()
+    }
+
+    /// What proves client certificates at present; `None` where none are asked for.
+    pub(crate) fn proof(&self) -> Option<Arc<Proof>> {
+        self.0.load().as_ref().and_then(|tls| tls.proof.clone())
     }
 }
 
@@ -215,12 +280,7 @@ impl Trust {
     /// # Errors
     /// [`NobodyTrusted::NoAuthority`].
     pub fn only(pem: &[u8]) -> Result<Self, NobodyTrusted> {
-        let read = certificates(pem).ok_or(NobodyTrusted::NoAuthority)?;
-        let mut roots = RootCertStore::empty();
-        for authority in read {
-            roots.add(authority).map_err(|_| NobodyTrusted::NoAuthority)?;
-        }
-        Ok(Self { roots: Arc::new(roots), digest: Digest::of(pem) })
+        Ok(Self { roots: Arc::new(authorities(pem)?), digest: Digest::of(pem) })
     }
 
     /// The authorities that the system trusts.
@@ -256,6 +316,16 @@ impl Trust {
         let builder = builder.with_safe_default_protocol_versions().ok()?;
         Some(builder.with_root_certificates(self.roots.clone()))
     }
+}
+
+/// The authorities in a PEM file.
+pub(crate) fn authorities(pem: &[u8]) -> Result<RootCertStore, NobodyTrusted> {
+    let read = certificates(pem).ok_or(NobodyTrusted::NoAuthority)?;
+    let mut roots = RootCertStore::empty();
+    for authority in read {
+        roots.add(authority).map_err(|_| NobodyTrusted::NoAuthority)?;
+    }
+    Ok(roots)
 }
 
 /// How an upstream is spoken to over TLS.

@@ -143,7 +143,7 @@ pub struct H2 {
     connection: u64,
     authority: String,
     answers: u64,
-    _driving: JoinSet<()>,
+    driving: JoinSet<()>,
 }
 
 impl H2 {
@@ -155,7 +155,7 @@ impl H2 {
             let _ = connection.await;
         });
         let number = book.connect();
-        Self { sender, book, connection: number, authority, answers: 0, _driving: driving }
+        Self { sender, book, connection: number, authority, answers: 0, driving }
     }
 
     /// Sends a request and takes the head of its answer; the body comes as it is asked for.
@@ -178,6 +178,11 @@ impl H2 {
         take_answer(response, &mut answer).await;
         self.book.keep(answer.clone());
         answer
+    }
+
+    /// Waits until the connection has ended, if it does.
+    pub async fn is_closed(&mut self) -> bool {
+        tokio::time::timeout(PATIENCE, self.driving.join_next()).await.is_ok()
     }
 
     /// Asks for another protocol on a stream of its own (RFC 8441): the answer, and the stream if it is 200.

@@ -17,6 +17,7 @@
 )]
 
 pub mod client;
+pub mod clients;
 pub mod console;
 pub mod differ;
 pub mod disk;

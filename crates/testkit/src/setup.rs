@@ -95,7 +95,7 @@ pub struct Setup {
     roles: BTreeMap<String, (reference::Role, String)>,
     users: BTreeMap<String, String>,
     extra: String,
-    tls: &'static str,
+    tls: String,
     listen: String,
     pub(crate) durability: Durability,
     pub(crate) cores: usize,
@@ -119,7 +119,7 @@ impl Default for Setup {
             roles: BTreeMap::new(),
             users: BTreeMap::new(),
             extra: String::new(),
-            tls: "",
+            tls: String::new(),
             listen: String::new(),
             durability: Durability::Write,
             cores: 1,
@@ -202,10 +202,23 @@ impl Setup {
     /// With listeners that speak TLS.
     #[must_use]
     pub fn secured(self) -> Self {
-        Self { tls: ", tls: { certificate: 'file:cert.pem', key: 'file:key.pem' }", ..self }
+        self.secured_with("")
     }
 
-    pub(crate) const fn scheme(&self) -> &'static str {
+    /// With listeners that speak TLS, and a proxy that asks for certificates of [`crate::clients::CLIENTS`].
+    #[must_use]
+    pub fn asking(self) -> Self {
+        self.secured_with(", client_ca: 'file:clients.pem'")
+    }
+
+    /// With listeners that speak TLS, and more of `listen.tls`.
+    #[must_use]
+    pub fn secured_with(self, more: &str) -> Self {
+        let tls = format!(", tls: {{ certificate: 'file:cert.pem', key: 'file:key.pem'{more} }}");
+        Self { tls, ..self }
+    }
+
+    pub(crate) fn scheme(&self) -> &'static str {
         if self.tls.is_empty() { "http" } else { "https" }
     }
 

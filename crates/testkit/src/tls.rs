@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::clients::CLIENTS;
+
 /// The names that the proxy's certificate in a world is for.
 pub const PROXY_NAMES: [&str; 3] = ["api.example", "localhost", "127.0.0.1"];
 
@@ -86,26 +88,31 @@ impl Authority {
         Signed { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    fn roots(&self) -> RootCertStore {
+    pub(crate) fn issuer(&self) -> &CertifiedIssuer<'static, KeyPair> {
+        &self.0
+    }
+
+    pub(crate) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()).unwrap();
         roots
     }
 }
 
-fn named(name: &str) -> DistinguishedName {
+pub(crate) fn named(name: &str) -> DistinguishedName {
     let mut named = DistinguishedName::new();
     named.push(DnType::CommonName, name);
     named
 }
 
-/// Puts what configurations name into a directory: `ca.pem`, the proxy's `cert.pem` and `key.pem`, and what it shows
+/// Puts what configurations name into a directory: `ca.pem`, `clients.pem`, the proxy's `cert.pem` and `key.pem`, and what it shows
 /// upstreams, `own.pem` and `own.key`.
 pub(crate) fn write(directory: &Path) {
     let (proxy, own) =
         (AUTHORITY.sign(&PROXY_NAMES, InForce::Now), AUTHORITY.sign(&["daypass"], InForce::Now));
     for (name, text) in [
         ("ca.pem", AUTHORITY.pem()),
+        ("clients.pem", CLIENTS.pem()),
         ("cert.pem", proxy.certificate),
         ("key.pem", proxy.key),
         ("own.pem", own.certificate),
@@ -210,18 +217,33 @@ pub async fn connect(
         ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_root_certificates(AUTHORITY.roots()).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    connect_with(Arc::new(config), address, name).await
+}
+
+/// A connection over TLS like this to a server that proves that it is `name`.
+///
+/// # Errors
+/// The handshake fails.
+///
+/// # Panics
+/// `name` is no name.
+pub async fn connect_with(
+    config: Arc<ClientConfig>,
+    address: SocketAddr,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    TlsConnector::from(config).connect(name, stream).await
 }
 
-fn read(signed: &Signed) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+pub(crate) fn read(signed: &Signed) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let chain = CertificateDer::pem_slice_iter(signed.certificate.as_bytes());
     let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes()).unwrap();
     (chain.map(|certificate| certificate.unwrap()).collect(), key)
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use access::{Clock as _, Revision};
 use daypass::config::{Config, Environment, Loaded, Source};
 use daypass::node::run::JournalParts;
-use daypass::node::{Node, Parts, Secured};
+use daypass::node::{Node, Parts};
 use journal::{Filter, Order, Reader, RequestRow, Writable};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -50,7 +50,7 @@ pub struct World {
     clock: Arc<TestClock>,
     entropy: Arc<Random>,
     disk: FaultyDisk,
-    book: Book,
+    pub(crate) book: Book,
     upstream: Upstream,
     h2c: Upstream,
     others: RefCell<Vec<Shared>>,
@@ -159,7 +159,7 @@ impl World {
             data: self.data.clone(),
             proxy: settings.proxy,
             console: settings.console,
-            secured: Secured::with(&settings.identities, settings.callers.clone()).unwrap(),
+            secured: self.secured(&settings.tls, &settings.callers),
             cores: self.setup.cores,
             connections_per_core: CONNECTIONS_MAX,
             journal: JournalParts {
@@ -376,7 +376,7 @@ impl World {
     pub async fn reload(&mut self, setup: Setup) -> Result<Revision, String> {
         let settings = self.load(&setup)?.settings;
         let plans = daypass::serve::plans(settings.forwards).unwrap();
-        let secured = Secured::with(&settings.identities, settings.callers.clone()).unwrap();
+        let secured = self.secured(&settings.tls, &settings.callers);
         let revision = self.node().reload(settings.policy, plans, secured).await.unwrap();
         self.policies.push((revision.number(), setup.policy()));
         self.setup = setup;

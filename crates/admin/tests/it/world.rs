@@ -81,6 +81,7 @@ impl Vitals for Well {
             nodes: vec![node],
             view_age_ms: 7,
             spooled: 0,
+            certificates: Vec::new(),
             configuration: Configuration {
                 revision: Revision::from_number(1),
                 loaded: started,

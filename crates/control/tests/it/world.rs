@@ -132,6 +132,7 @@ pub(crate) fn ask(
         host: "localhost",
         target: Target::parse(path, None).unwrap(),
         shown: Shown::Bearer(credential),
+        certificate: None,
         body: BodyLength::None,
     };
     let authorized = authorize(authenticate(view, &arrival)?)?;

@@ -73,6 +73,11 @@ pub(super) async fn status(context: &Context<'_>, client: &Client) -> Result<Exi
         let says = format!("{api} {place} is {state} since {}: {}", part("since"), part("why"));
         context.output.line(&format!("{:<14} {says}", "upstream"))?;
     }
+    for certificate in answer.get("certificates").and_then(Value::as_array).into_iter().flatten() {
+        let part = |key: &str| cell(key, certificate.get(key).unwrap_or(&Value::Null));
+        let (hosts, until, left) = (part("hosts"), part("until"), part("days_left"));
+        context.output.line(&format!("{:<14} {hosts} until {until}, {left} days left", "certificate"))?;
+    }
     for node in answer.get("nodes").and_then(Value::as_array).into_iter().flatten() {
         let part = |key: &str| cell(key, node.get(key).unwrap_or(&Value::Null));
         let since = part("started");

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::env::VarError;
 
+use access::{Clock as _, Timestamp};
+
+use crate::node::clock::SystemClock;
+
 /// Where `env:NAME` references and `DAYPASS_*` settings come from.
 #[derive(Debug, Clone)]
 pub struct Environment(Source);
@@ -36,6 +40,12 @@ impl Environment {
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         self.value(name).is_some()
+    }
+
+    /// The present, by which certificates are judged.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        SystemClock::start().now()
     }
 
     fn value(&self, name: &str) -> Option<String> {

@@ -92,8 +92,8 @@ pub struct Settings {
     pub proxy: SocketAddr,
     /// Where the console listens.
     pub console: SocketAddr,
-    /// Who the listeners are over TLS, the first where none is asked for; nobody listens over TLS if there is none.
-    pub identities: Vec<gateway::tls::Identity>,
+    /// What secures both listeners.
+    pub tls: tls::ListenerTls,
     /// How long what is open may take to end when the node stops.
     pub drain: Duration,
     /// Whom the proxy believes about who asks, and how many connections it takes of one.

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use expect_test::{Expect, expect};
+use testkit::clients::{CLIENTS, LATER};
 use testkit::tls::{AUTHORITY, InForce};
 
 use super::*;
@@ -30,6 +31,9 @@ fn directory() -> tempfile::TempDir {
     write("cert.pem", &own.certificate);
     write("key.pem", &own.key);
     write("other.key", &other.key);
+    write("clients.pem", &CLIENTS.pem());
+    write("clients.crl", &CLIENTS.revoke(&[1], LATER));
+    write("stale.crl", &CLIENTS.revoke(&[], (2026, 1, 2)));
     directory
 }
 

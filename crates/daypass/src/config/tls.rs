@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use gateway::clients::ClientTrust;
+use gateway::tls::Identity;
+
 use super::place::Placed;
 use super::text::{FileReference, Text};
 
@@ -17,9 +20,22 @@ pub struct ListenTls {
     /// More of them: the first that is for the name a client asks for is shown, else the one above.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<KeyPair>,
-    /// Who signs client certificates, PEM. Refused by this version, which asks for none.
+    /// Who signs client certificates, PEM: the proxy asks callers for one, believes these authorities and no others, and
+    /// takes it for the subject it names. It gives nothing by itself: who may do what is as for tokens and keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<Placed<FileReference>>,
+    /// Revocation lists, PEM or DER. Given any, each client certificate must be covered by one that is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_crl: Option<Placed<Vec<Placed<FileReference>>>>,
+}
+
+/// What `listen.tls` means: nothing of it without any identity.
+#[derive(Debug, Clone, Default)]
+pub struct ListenerTls {
+    /// Who the listeners are, the first where none is asked for.
+    pub identities: Vec<Identity>,
+    /// Whose certificates the proxy asks for.
+    pub clients: Option<ClientTrust>,
 }
 
 /// A certificate and its key.

@@ -202,6 +202,7 @@ impl Node {
             journal.clone(),
             bridge.clone(),
             configured.clone(),
+            doors.certificates.clone(),
         );
         let console = Console::new(Handles {
             keeper: keeper.clone(),
@@ -268,6 +269,12 @@ impl Node {
         self.doors.scheme()
     }
 
+    /// The present.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// Where the proxy listens.
     #[must_use]
     pub fn proxy_address(&self) -> SocketAddr {
@@ -322,6 +329,7 @@ impl Node {
     ) -> Result<Revision, ExecuteError> {
         let revision = adopt(&self.keeper, &self.bridge, policy, plans).await?;
         self.doors.replace(secured);
+        self.gateway.prove_again();
         self.configured.replace(revision, self.clock.now());
         Ok(revision)
     }

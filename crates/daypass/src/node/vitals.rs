@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use access::{Clock, Timestamp};
-use admin::{Health, NodeHealth, UpstreamHealth, Vitals};
+use admin::{CertificateHealth, Health, NodeHealth, UpstreamHealth, Vitals};
 use gateway::Views;
 use journal::{Journal, Writable};
 use prometheus_client::collector::Collector;
@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::node::bridge::Bridge;
 use crate::node::configured::Configured;
+use crate::node::doors::{Certificate, Certificates};
 
 /// How old the view may grow before the node refuses.
 pub const VIEW_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
@@ -35,20 +36,23 @@ struct Pulse {
     journal: Journal,
     bridge: Arc<Bridge>,
     configured: Arc<Configured>,
+    certificates: Arc<Certificates>,
 }
 
 impl NodeVitals {
     /// Vitals of the node of this name, which starts now.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         node: Arc<str>,
         clock: Arc<dyn Clock>,
         views: Arc<Views>,
         journal: Journal,
         bridge: Arc<Bridge>,
         configured: Arc<Configured>,
+        certificates: Arc<Certificates>,
     ) -> Self {
-        let pulse = Pulse { node, started: clock.now(), clock, views, journal, bridge, configured };
+        let started = clock.now();
+        let pulse = Pulse { node, started, clock, views, journal, bridge, configured, certificates };
         let mut registry = Registry::with_prefix("daypass");
         registry.register_collector(Box::new(pulse.clone()));
         Self { registry, pulse }
@@ -82,6 +86,7 @@ impl Vitals for NodeVitals {
             spooled: 0,
             configuration: pulse.configured.read(),
             upstreams: pulse.views.latest().unwell(now).into_iter().map(shown).collect(),
+            certificates: pulse.certificates.read().iter().map(|shown| told(shown, now)).collect(),
         }
     }
 
@@ -94,6 +99,14 @@ impl Vitals for NodeVitals {
 fn shown(unwell: gateway::Unwell) -> UpstreamHealth {
     let gateway::Unwell { api, upstream, state, why, since } = unwell;
     UpstreamHealth { api: api.to_string(), upstream, state, why, since }
+}
+
+const DAY_MICROS: i64 = 86_400_000_000;
+
+fn told(certificate: &Certificate, now: Timestamp) -> CertificateHealth {
+    let until = certificate.validity.until;
+    let left = until.as_micros().saturating_sub(now.as_micros());
+    CertificateHealth { hosts: certificate.hosts.clone(), until, days_left: left.div_euclid(DAY_MICROS) }
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -136,6 +149,15 @@ impl Pulse {
             Some(&Unit::Seconds),
             journal.lag_ms as f64 / 1e3,
         )?;
+        if let Some(first) = self.certificates.read().first() {
+            let left = first.validity.until.as_micros().saturating_sub(now.as_micros());
+            gauge(
+                "certificate_remaining",
+                "Until the first of the listeners' certificates ends; negative once it has.",
+                Some(&Unit::Seconds),
+                left as f64 / 1e6,
+            )?;
+        }
         gauge("journal_leaves", "Leaves in the journal.", None, journal.size as f64)?;
         gauge("journal_size", "Size of all segments.", Some(&Unit::Bytes), journal.bytes as f64)
     }

@@ -10,6 +10,8 @@ mod asking;
 #[cfg(test)]
 mod callers;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod cors;

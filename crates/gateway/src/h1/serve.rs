@@ -228,6 +228,7 @@ impl Connection<'_> {
     fn keeps(&self, request: &RequestHead) -> Persistence {
         match self.core.phase() {
             Phase::Draining => Persistence::Close,
+            Phase::Serving if self.caller.peer.is_over() => Persistence::Close,
             Phase::Serving => request.persistence,
         }
     }

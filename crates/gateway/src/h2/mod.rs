@@ -170,7 +170,8 @@ impl<'c> Served<'c> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        if self.core.phase() == Phase::Draining && self.drains == Phase::Serving {
+        let ends = self.core.phase() == Phase::Draining || self.caller.peer.is_over();
+        if ends && self.drains == Phase::Serving {
             self.drains = Phase::Draining;
             self.codec.graceful_shutdown();
         }

@@ -68,7 +68,7 @@ impl Resolver<'_> {
             let says = "`data` names no directory";
             self.refuse(config.data.place, says, "name one, like `./daypass-data`, or remove the key");
         }
-        let identities = self.identities(config.listen.tls.as_ref());
+        let tls = self.listener_tls(config.listen.tls.as_ref());
         let listeners = self.listeners(&config.listen);
         let drain = self.drain(&config.listen.drain);
         let callers = self.callers(&config.listen);
@@ -84,7 +84,7 @@ impl Resolver<'_> {
         Some(Settings {
             proxy,
             console,
-            identities,
+            tls,
             drain: drain?,
             callers,
             public_url,

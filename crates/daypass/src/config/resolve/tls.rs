@@ -1,17 +1,20 @@
 //! Certificates, keys and authorities: read, and checked to belong together, before anything listens or connects.
 
+use gateway::clients::{ClientTrust, LISTS_MAX, Lists, NoClientTrust};
 use gateway::tls::{ClientTls, IDENTITIES_MAX, Identity, NobodyTrusted, Speak, Trust};
 use zeroize::Zeroizing;
 
 use super::super::place::{Place, Placed};
 use super::super::secret::Reference;
 use super::super::text::FileReference;
-use super::super::tls::{ListenTls, UpstreamTls};
+use super::super::tls::{ListenTls, ListenerTls, UpstreamTls};
 use super::super::upstream::{Scheme, UpstreamUrl};
 use super::Resolver;
 
 /// The longest file of certificates or keys, in bytes.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
+
+const LIST_ADVICE: &str = "put lists of the certificates' issuers there, as the authority publishes them";
 
 /// What an API's `upstream_tls:` says.
 pub(super) struct Credentials {
@@ -22,12 +25,13 @@ pub(super) struct Credentials {
 }
 
 impl Resolver<'_> {
-    /// Who the listeners are; nobody without `listen.tls`.
-    pub(super) fn identities(&mut self, written: Option<&Placed<ListenTls>>) -> Vec<Identity> {
-        let Some(written) = written else { return Vec::new() };
-        if let Some(ca) = &written.client_ca {
-            self.not_enforced("listen.tls.client_ca", ca.place, "remove it, and give service keys or tokens");
-        }
+    /// What secures the listeners; nothing without `listen.tls`.
+    pub(super) fn listener_tls(&mut self, written: Option<&Placed<ListenTls>>) -> ListenerTls {
+        let Some(written) = written else { return ListenerTls::default() };
+        ListenerTls { identities: self.identities(written), clients: self.clients(written) }
+    }
+
+    fn identities(&mut self, written: &Placed<ListenTls>) -> Vec<Identity> {
         if written.others.len() >= IDENTITIES_MAX {
             let says = format!("a listener has at most {IDENTITIES_MAX} certificates");
             self.refuse(written.place, says, "put more names into one certificate");
@@ -44,7 +48,10 @@ impl Resolver<'_> {
     ) -> Option<Identity> {
         let (chain, secret) = (self.pem(certificate), self.pem(key));
         match Identity::parse(&chain?, &secret?) {
-            Ok(identity) => Some(identity),
+            Ok(identity) => {
+                self.warn_of_time(certificate.place, &identity);
+                Some(identity)
+            }
             Err(why) => {
                 use gateway::tls::NotAnIdentity as Not;
                 let place = match why {
@@ -56,6 +63,72 @@ impl Resolver<'_> {
                 None
             }
         }
+    }
+
+    fn warn_of_time(&mut self, place: Place, identity: &Identity) {
+        let (now, validity) = (self.environment.now(), identity.validity());
+        let says = if now >= validity.until {
+            format!("this certificate ended on {}: nobody believes it any more", validity.until)
+        } else if now < validity.from {
+            format!("this certificate is not in force before {}: nobody believes it yet", validity.from)
+        } else {
+            return;
+        };
+        self.warn(place, says, "put one there that is in force, and reload");
+    }
+
+    /// Whose certificates the proxy asks for.
+    fn clients(&mut self, written: &Placed<ListenTls>) -> Option<ClientTrust> {
+        let lists = self.lists(written.client_crl.as_ref());
+        let Some(ca) = &written.client_ca else {
+            if let Some(lists) = &written.client_crl {
+                let says = "revocation lists are about certificates of `client_ca`, which is not there";
+                self.refuse(lists.place, says, "add `client_ca: file:PATH`, or remove the lists");
+            }
+            return None;
+        };
+        match ClientTrust::new(&self.pem(ca)?, &lists?) {
+            Ok(trust) => Some(trust),
+            Err(why) => {
+                let advice = match why {
+                    NoClientTrust::Nobody(_) => "put the authorities' own certificates there, in PEM",
+                    NoClientTrust::List(_) => LIST_ADVICE,
+                };
+                self.refuse(ca.place, why.to_string(), advice);
+                None
+            }
+        }
+    }
+
+    /// `None` only where something was refused.
+    fn lists(&mut self, written: Option<&Placed<Vec<Placed<FileReference>>>>) -> Option<Vec<Lists>> {
+        let Some(written) = written else { return Some(Vec::new()) };
+        if !(1..=LISTS_MAX).contains(&written.len()) {
+            let says = format!("a listener has 1 to {LISTS_MAX} files of revocation lists");
+            self.refuse(
+                written.place,
+                says,
+                "name each file once, or remove the key: then no list is looked at",
+            );
+            return None;
+        }
+        let read: Vec<_> = written.iter().map(|file| self.list(file)).collect();
+        read.into_iter().collect()
+    }
+
+    fn list(&mut self, written: &Placed<FileReference>) -> Option<Lists> {
+        let lists = Lists::parse(&self.pem(written)?);
+        if let Err(why) = &lists {
+            self.refuse(written.place, why.to_string(), LIST_ADVICE);
+        }
+        let lists = lists.ok()?;
+        if let Some(until) = lists.until().filter(|until| self.environment.now() >= *until) {
+            let says = format!(
+                "a list of this file was due to be followed on {until}: certificates that it covers are refused"
+            );
+            self.warn(written.place, says, "put the newest list there, and reload");
+        }
+        Some(lists)
     }
 
     fn pem(&mut self, written: &Placed<FileReference>) -> Option<Zeroizing<Vec<u8>>> {

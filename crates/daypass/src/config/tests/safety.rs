@@ -128,10 +128,10 @@ roles:
               1 | listen: { tls: { certificate: 'file:missing', key: 'file:missing', client_ca: 'file:missing' } }
                 |                                                    ^^^^^^^^^^^^^^
                 = put it there, readable by the server's user
-            daypass.yaml:1:79: this version does not enforce `listen.tls.client_ca`, and refuses to run as if it did
+            daypass.yaml:1:79: the file `missing` cannot be read: No such file or directory (os error 2)
               1 | listen: { tls: { certificate: 'file:missing', key: 'file:missing', client_ca: 'file:missing' } }
                 |                                                                               ^^^^^^^^^^^^^^
-                = remove it, and give service keys or tokens
+                = put it there, readable by the server's user
             daypass.yaml:2:9: this version keeps `ledger` in `sqlite` only
               2 | ledger: *************************************
                 |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^

@@ -108,3 +108,76 @@ fn what_is_said_of_tls_to_upstreams_means_something() {
             = write the name or address that the upstream's certificate is for
     "#]].assert_eq(&told);
 }
+
+#[test]
+fn what_is_said_of_certificates_of_callers_means_something() {
+    let mut told = String::new();
+    let mut load_tls = |more: &str| {
+        let loaded = load(&format!(
+            "listen:\n  tls: {{ certificate: 'file:cert.pem', key: 'file:key.pem', {more} }}\napis: {{ a: {{ route: {{ prefix: /a }}, upstreams: [http://a] }} }}\n"
+        ));
+        told.push_str(
+            &loaded.map_or_else(|error| error.to_string(), |loaded| format!("ok\n{}", loaded.warnings)),
+        );
+    };
+    load_tls("client_ca: 'file:clients.pem'");
+    load_tls("client_ca: 'file:clients.pem', client_crl: ['file:clients.crl']");
+    load_tls("client_ca: 'file:clients.pem', client_crl: ['file:stale.crl']");
+    load_tls("client_ca: 'file:clients.pem', client_crl: ['file:clients.pem', 'file:empty.txt']");
+    load_tls("client_ca: 'file:clients.pem', client_crl: []");
+    load_tls("client_ca: 'file:key.pem'");
+    load_tls("client_ca: 'file:missing'");
+    load_tls("client_crl: ['file:clients.crl']");
+    expect![[r#"
+        ok
+        ok
+        ok
+        daypass.yaml:2:105: a list of this file was due to be followed on 2026-01-02T00:00:00.000000Z: certificates that it covers are refused
+          2 |   tls: { certificate: 'file:cert.pem', key: 'file:key.pem', client_ca: 'file:clients.pem', client_crl: ['file:stale.crl'] }
+            |                                                                                                         ^^^^^^^^^^^^^^^^
+            = put the newest list there, and reload
+        daypass.yaml:2:105: the file holds no revocation list that can be used, in PEM or DER: there is none
+          2 |   tls: { certificate: 'file:cert.pem', key: 'file:key.pem', client_ca: 'file:clients.pem', client_crl: ['file:clients.pem', 'file:empty.txt'] }
+            |                                                                                                         ^^^^^^^^^^^^^^^^^^
+            = put lists of the certificates' issuers there, as the authority publishes them
+        daypass.yaml:2:125: the file holds no revocation list that can be used, in PEM or DER: it is no list
+          2 |   tls: { certificate: 'file:cert.pem', key: 'file:key.pem', client_ca: 'file:clients.pem', client_crl: ['file:clients.pem', 'file:empty.txt'] }
+            |                                                                                                                             ^^^^^^^^^^^^^^^^
+            = put lists of the certificates' issuers there, as the authority publishes them
+        daypass.yaml:2:104: a listener has 1 to 64 files of revocation lists
+          2 |   tls: { certificate: 'file:cert.pem', key: 'file:key.pem', client_ca: 'file:clients.pem', client_crl: [] }
+            |                                                                                                        ^
+            = name each file once, or remove the key: then no list is looked at
+        daypass.yaml:2:72: the file holds no certificate of an authority in PEM
+          2 |   tls: { certificate: 'file:cert.pem', key: 'file:key.pem', client_ca: 'file:key.pem' }
+            |                                                                        ^^^^^^^^^^^^^^
+            = put the authorities' own certificates there, in PEM
+        daypass.yaml:2:72: the file `missing` cannot be read: No such file or directory (os error 2)
+          2 |   tls: { certificate: 'file:cert.pem', key: 'file:key.pem', client_ca: 'file:missing' }
+            |                                                                        ^^^^^^^^^^^^^^
+            = put it there, readable by the server's user
+        daypass.yaml:2:73: revocation lists are about certificates of `client_ca`, which is not there
+          2 |   tls: { certificate: 'file:cert.pem', key: 'file:key.pem', client_crl: ['file:clients.crl'] }
+            |                                                                         ^
+            = add `client_ca: file:PATH`, or remove the lists
+    "#]].assert_eq(&told);
+}
+
+#[test]
+fn a_certificate_outside_its_time_is_told_of() {
+    let directory = directory();
+    let text = "listen: { tls: { certificate: 'file:once.pem', key: 'file:once.key' } }
+apis: { a: { route: { prefix: /a }, upstreams: [http://a] } }";
+    let once = AUTHORITY.sign(&["a"], InForce::Once);
+    fs::write(directory.path().join("once.pem"), once.certificate).unwrap();
+    fs::write(directory.path().join("once.key"), once.key).unwrap();
+    let source = Source { path: "daypass.yaml".into(), text: text.into() };
+    let loaded = Config::resolve(source, directory.path(), &Environment::of([])).unwrap();
+    expect![[r#"
+        daypass.yaml:1:31: this certificate ended on 2002-01-01T00:00:00.000000Z: nobody believes it any more
+          1 | listen: { tls: { certificate: 'file:once.pem', key: 'file:once.key' } }
+            |                               ^^^^^^^^^^^^^^^
+            = put one there that is in force, and reload
+    "#]]
+    .assert_eq(&loaded.warnings.to_string());
+}

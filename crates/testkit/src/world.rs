@@ -15,7 +15,7 @@ use std::time::Duration;
 use access::{Clock as _, Revision};
 use daypass::config::{Config, Environment, Loaded, Source};
 use daypass::node::run::JournalParts;
-use daypass::node::{Node, Parts, Secured};
+use daypass::node::{Inherited, Node, Parts, Secured};
 use journal::{Filter, Order, Reader, RequestRow, Writable};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -157,6 +157,8 @@ impl World {
             data: self.data.clone(),
             proxy: settings.proxy,
             console: settings.console,
+            inherited: Inherited::default(),
+            predecessor: None,
             secured: Secured::with(&settings.identities, settings.callers.clone()).unwrap(),
             cores: self.setup.cores,
             connections_per_core: CONNECTIONS_MAX,

@@ -53,4 +53,6 @@ mod timeouts;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod upgrade;
+#[cfg(test)]
 mod websocket;

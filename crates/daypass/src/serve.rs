@@ -20,6 +20,7 @@ use crate::node::predecessor::{Inherited, Predecessor};
 use crate::node::run::JournalParts;
 use crate::node::successor::{Launch, Successor, TAKES_OVER};
 use crate::node::{Node, Parts, Secured, StartError};
+use crate::supervisor::{self, Supervisor};
 
 /// Runs a node until it is told to stop. Blocks.
 ///
@@ -40,18 +41,29 @@ async fn run(path: PathBuf) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("cannot tell where this program lies")?;
     let launch = Launch { program, arguments: std::env::args_os().skip(1).collect() };
     let mut signals = Signals::listen().context("cannot listen to signals")?;
+    let supervisor = Supervisor::find(&environment);
     let mut serving = Serving::start(path, environment).await?;
+    supervisor.ready();
     loop {
         match signals.next().await {
-            Asked::Reload => serving.reload().await,
-            Asked::Stop => return serving.stop(&mut signals).await,
+            Asked::Reload => {
+                supervisor.reloading();
+                serving.reload().await;
+                supervisor.ready();
+            }
             Asked::Upgrade => match serving.hand_over(&launch, &mut signals).await {
-                Handed::Over(successor) => return serving.leave(*successor, &mut signals).await,
+                Handed::Over(successor) => {
+                    successor.pid().into_iter().for_each(|pid| supervisor.succeeded_by(pid));
+                    return serving.leave(*successor, &mut signals).await;
+                }
                 Handed::Not => {}
-                Handed::Stopped => return serving.stop(&mut signals).await,
+                Handed::Stopped => break,
             },
+            Asked::Stop => break,
         }
     }
+    supervisor.stopping();
+    serving.stop(&mut signals).await
 }
 
 /// What became of a takeover.
@@ -77,6 +89,8 @@ impl Serving {
     async fn start(path: PathBuf, environment: Environment) -> anyhow::Result<Self> {
         if environment.read(TAKES_OVER).is_none() {
             let loaded = Config::load(&path, &environment)?;
+            let given = supervisor::sockets(&environment)?;
+            let parts = |settings| Ok(Parts { inherited: given, ..parts(settings)? });
             return Self::begin(path, environment, loaded, parts).await;
         }
         let taken = Predecessor::at_standard_input().await;
@@ -140,7 +154,8 @@ impl Serving {
             let changed = changed.join(", ");
             anyhow::bail!("{changed} can only change with a restart: put it back, or restart the server");
         }
-        let (plans, secured) = (plans(settings.forwards)?, Secured::with(&settings.identities, settings.callers)?);
+        let (plans, secured) =
+            (plans(settings.forwards)?, Secured::with(&settings.identities, settings.callers)?);
         let revision = self.node.reload(settings.policy, plans, secured).await?;
         self.drain = settings.drain;
         Ok((revision, warnings))

@@ -495,6 +495,6 @@ fn refuse_lost_events(keeper: &Keeper, recovered: &journal::Recovered) -> Result
 }
 
 #[expect(clippy::disallowed_methods, reason = "the node stops what it spawns")]
-pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(task)
 }

@@ -99,8 +99,12 @@ impl Successor {
             return Err(NotHandedOver::TooSoon);
         }
         let (channel, far) = Channel::pair()?;
-        let child =
-            Command::new(&launch.program).args(&launch.arguments).env(TAKES_OVER, "1").stdin(far).spawn();
+        let child = Command::new(&launch.program)
+            .args(&launch.arguments)
+            .env(TAKES_OVER, "1")
+            .env_remove("WATCHDOG_PID")
+            .stdin(far)
+            .spawn();
         let failed = |source| NotHandedOver::Start { program: launch.program.clone(), source };
         let mut new = Self { channel, journal: None, child: Some(child.map_err(failed)?) };
         let (journal, journal_far) = UnixStream::pair()?;

@@ -49,6 +49,8 @@ mod schema;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod supervised;
+#[cfg(test)]
 mod timeouts;
 #[cfg(test)]
 mod tls;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::cli::daypass;
 
-const CONFIGURATION: &str = "listen: { proxy: '127.0.0.1:0', console: '127.0.0.1:0' }
+pub(super) const CONFIGURATION: &str = "listen: { proxy: '127.0.0.1:0', console: '127.0.0.1:0' }
 apis: { a: { route: { prefix: /a }, upstreams: [http://a] } }
 roles: { r: { allow: ['a:all'] } }
 ";
@@ -42,6 +42,11 @@ impl Server {
     pub(super) fn start(directory: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daypass"));
         command.env_clear().env("NO_COLOR", "1").current_dir(directory).arg("serve");
+        Self::launch(&mut command)
+    }
+
+    /// Waits until what a command starts serves.
+    pub(super) fn launch(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let says = BufReader::new(child.stderr.take().unwrap());
         let mut server = Self { child, heirs: Vec::new(), says, said: String::new() };

@@ -11,3 +11,4 @@ pub mod demo;
 pub mod node;
 pub mod output;
 pub mod serve;
+pub mod supervisor;

@@ -1,6 +1,7 @@
 //! `daypass serve`: a node from a configuration file, and what signals do to it.
 //!
-//! SIGHUP loads the file again, whole or not at all. SIGTERM or SIGINT drains; a second one quits at once.
+//! SIGHUP loads the file again, whole or not at all. SIGTERM or SIGINT drains; a second one quits at once. SIGUSR2
+//! starts what lies at this program's path now, which takes over.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,43 +17,199 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::{self, Config, ConfigError, Environment, Loaded, Report, Settings};
 use crate::node::bridge::Plans;
 use crate::node::clock::{SystemClock, SystemEntropy};
+use crate::node::predecessor::{Inherited, Predecessor};
 use crate::node::run::JournalParts;
+use crate::node::successor::{Launch, Successor, TAKES_OVER};
 use crate::node::{Node, Parts, Secured, StartError};
+use crate::supervisor::{self, Supervisor};
 
 /// Runs a node until it is told to stop. Blocks.
 ///
 /// # Errors
 /// The configuration is wrong, or the node cannot start.
 pub fn serve(path: &Path) -> anyhow::Result<()> {
-    let environment = Environment::process();
-    let loaded = Config::load(path, &environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(16)
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(run(path.to_owned(), environment, loaded))
+    runtime.block_on(run(path.to_owned()))
 }
 
-async fn run(path: PathBuf, environment: Environment, loaded: Loaded) -> anyhow::Result<()> {
+async fn run(path: PathBuf) -> anyhow::Result<()> {
+    let environment = Environment::process();
+    // Before another binary lies at its path.
+    let program = std::env::current_exe().context("cannot tell where this program lies")?;
+    let launch = Launch { program, arguments: std::env::args_os().skip(1).collect() };
     let mut signals = Signals::listen().context("cannot listen to signals")?;
-    let warnings = tell(&loaded.warnings);
-    let (fixed, mut drain) = (Fixed::of(&loaded.settings), loaded.settings.drain);
-    let node = Node::start(parts(loaded.settings)?).await.map_err(|error| with_advice(error, &path))?;
-    node.note_warnings(warnings);
-    announce(&node);
-    while let Asked::Reload = signals.next().await {
-        if let Some(reloaded) = reload(&node, &path, &environment, &fixed).await {
-            drain = reloaded;
+    let supervisor = Supervisor::find(&environment);
+    let mut serving = Serving::start(path, environment).await?;
+    supervisor.ready();
+    loop {
+        match signals.next().await {
+            Asked::Reload => {
+                supervisor.reloading();
+                serving.reload().await;
+                supervisor.ready();
+            }
+            Asked::Upgrade => match serving.hand_over(&launch, &mut signals).await {
+                Handed::Over(successor) => {
+                    successor.pid().into_iter().for_each(|pid| supervisor.succeeded_by(pid));
+                    return serving.leave(*successor, &mut signals).await;
+                }
+                Handed::Not => {}
+                Handed::Stopped => break,
+            },
+            Asked::Stop => break,
         }
     }
-    tracing::info!("draining; a second signal quits at once");
-    tokio::select! {
-        drained = node.stop(drain) => {
-            tracing::info!(cut = drained.cut, "stopped");
-            Ok(())
+    supervisor.stopping();
+    serving.stop(&mut signals).await
+}
+
+/// What became of a takeover.
+enum Handed {
+    Over(Box<Successor>),
+    /// This process goes on.
+    Not,
+    /// It was told to stop instead.
+    Stopped,
+}
+
+/// A node under way, and what it was configured with.
+struct Serving {
+    path: PathBuf,
+    environment: Environment,
+    fixed: Fixed,
+    drain: Duration,
+    node: Node,
+}
+
+impl Serving {
+    /// Starts a node, or takes one over from the process that started this one.
+    async fn start(path: PathBuf, environment: Environment) -> anyhow::Result<Self> {
+        if environment.read(TAKES_OVER).is_none() {
+            let loaded = Config::load(&path, &environment)?;
+            let given = supervisor::sockets(&environment)?;
+            let parts = |settings| Ok(Parts { inherited: given, ..parts(settings)? });
+            return Self::begin(path, environment, loaded, parts).await;
         }
-        () = signals.stop_again() => anyhow::bail!("stopped without draining"),
+        let taken = Predecessor::at_standard_input().await;
+        let (predecessor, inherited) =
+            taken.with_context(|| format!("cannot take over, as `{TAKES_OVER}` says"))?;
+        let told = predecessor.teller();
+        let started = async {
+            let loaded = Config::load(&path, &environment)?;
+            Self::begin(path, environment, loaded, |settings| {
+                let mut parts = parts(settings)?;
+                parts.inherited = inherited.fit(parts.proxy, parts.console);
+                parts.predecessor = Some(predecessor);
+                Ok(parts)
+            })
+            .await
+        };
+        match started.await {
+            Ok(serving) => Ok(serving),
+            Err(error) => {
+                told.fail(&format!("{error:#}")).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(
+        path: PathBuf,
+        environment: Environment,
+        loaded: Loaded,
+        parts: impl FnOnce(Settings) -> anyhow::Result<Parts>,
+    ) -> anyhow::Result<Self> {
+        let warnings = tell(&loaded.warnings);
+        let (fixed, drain) = (Fixed::of(&loaded.settings), loaded.settings.drain);
+        let node = Node::start(parts(loaded.settings)?).await.map_err(|error| with_advice(error, &path))?;
+        node.note_warnings(warnings);
+        announce(&node);
+        Ok(Self { path, environment, fixed, drain, node })
+    }
+
+    /// Loads the file again and puts it in force; on any error all stays as it is.
+    async fn reload(&mut self) {
+        match self.replace().await {
+            Ok((revision, warnings)) => {
+                self.node.note_warnings(tell(&warnings));
+                tracing::info!(%revision, "the configuration was reloaded");
+            }
+            Err(error) => {
+                self.node.note_failed_reload(in_lines(&error));
+                tracing::error!(
+                    "the configuration was not reloaded, the one before stays in force:\n{}",
+                    format!("{error:#}").trim_end()
+                );
+            }
+        }
+    }
+
+    async fn replace(&mut self) -> anyhow::Result<(Revision, Report)> {
+        let Loaded { settings, warnings, .. } = Config::load(&self.path, &self.environment)?;
+        let changed = self.fixed.changed(&Fixed::of(&settings));
+        if !changed.is_empty() {
+            let changed = changed.join(", ");
+            anyhow::bail!("{changed} can only change with a restart: put it back, or restart the server");
+        }
+        let secured = Secured::with(&settings.tls, settings.callers, self.node.clock())?;
+        let plans = plans(settings.forwards)?;
+        let revision = self.node.reload(settings.policy, plans, secured).await?;
+        self.drain = settings.drain;
+        Ok((revision, warnings))
+    }
+
+    async fn stop(self, signals: &mut Signals) -> anyhow::Result<()> {
+        tracing::info!("draining; a second signal quits at once");
+        tokio::select! {
+            drained = self.node.stop(self.drain) => {
+                tracing::info!(cut = drained.cut, "stopped");
+                Ok(())
+            }
+            () = signals.stop_again() => anyhow::bail!("stopped without draining"),
+        }
+    }
+
+    /// Starts a process that takes over.
+    async fn hand_over(&mut self, launch: &Launch, signals: &mut Signals) -> Handed {
+        tracing::info!(program = %launch.program.display(), "a new process is to take over");
+        let started = tokio::select! {
+            started = Successor::start(&self.node, launch) => started,
+            () = signals.stop_again() => return Handed::Stopped,
+        };
+        let installed = match started {
+            Ok(successor) => successor.install(&mut self.node).await,
+            Err(error) => Err(error),
+        };
+        match installed {
+            Ok(successor) => Handed::Over(Box::new(successor)),
+            Err(error) => {
+                let why = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!("no new process took over, this one goes on: {why}");
+                self.node.note_failed_reload(vec![format!("no new process took over: {why}")]);
+                Handed::Not
+            }
+        }
+    }
+
+    /// Ends what is open beside the process that took over.
+    async fn leave(self, successor: Successor, signals: &mut Signals) -> anyhow::Result<()> {
+        tracing::info!(successor = successor.pid(), "handed over; draining; a signal to stop quits at once");
+        let left = async {
+            let drained = successor.drain(&self.node, self.drain).await;
+            self.node.stop(Duration::ZERO).await;
+            drained
+        };
+        tokio::select! {
+            drained = left => {
+                tracing::info!(cut = drained.cut, "stopped");
+                Ok(())
+            }
+            () = signals.stop_again() => anyhow::bail!("stopped without draining"),
+        }
     }
 }
 
@@ -85,6 +242,9 @@ fn announce(node: &Node) {
             "the journal was recovered: requests that were open are marked `unknown`"
         );
     }
+    if node.took_over() {
+        tracing::info!("took over from the process before, which ends what it has open");
+    }
     tracing::info!(
         node = node.name(),
         proxy = %format_args!("{}://{}", node.scheme(), node.proxy_address()),
@@ -98,12 +258,14 @@ fn announce(node: &Node) {
 enum Asked {
     Reload,
     Stop,
+    Upgrade,
 }
 
 struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    upgrade: Signal,
 }
 
 impl Signals {
@@ -112,6 +274,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            upgrade: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -120,6 +283,7 @@ impl Signals {
             _ = self.hangup.recv() => Asked::Reload,
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.upgrade.recv() => Asked::Upgrade,
         }
     }
 
@@ -177,42 +341,6 @@ fn tell(warnings: &Report) -> usize {
     count
 }
 
-/// Loads the file again and puts it in force; on any error all stays as it is. How long draining may take from now on.
-async fn reload(node: &Node, path: &Path, environment: &Environment, fixed: &Fixed) -> Option<Duration> {
-    match replace(node, path, environment, fixed).await {
-        Ok((revision, warnings, drain)) => {
-            node.note_warnings(tell(&warnings));
-            tracing::info!(%revision, "the configuration was reloaded");
-            Some(drain)
-        }
-        Err(error) => {
-            node.note_failed_reload(in_lines(&error));
-            tracing::error!(
-                "the configuration was not reloaded, the one before stays in force:\n{}",
-                format!("{error:#}").trim_end()
-            );
-            None
-        }
-    }
-}
-
-async fn replace(
-    node: &Node,
-    path: &Path,
-    environment: &Environment,
-    fixed: &Fixed,
-) -> anyhow::Result<(Revision, Report, Duration)> {
-    let Loaded { settings, warnings, .. } = Config::load(path, environment)?;
-    let changed = fixed.changed(&Fixed::of(&settings));
-    if !changed.is_empty() {
-        let changed = changed.join(", ");
-        anyhow::bail!("{changed} can only change with a restart: put it back, or restart the server");
-    }
-    let secured = Secured::with(&settings.tls, settings.callers, node.clock())?;
-    let plans = plans(settings.forwards)?;
-    Ok((node.reload(settings.policy, plans, secured).await?, warnings, settings.drain))
-}
-
 /// An error, a line a reason: of a wrong file each finding, without the text around it.
 fn in_lines(error: &anyhow::Error) -> Vec<String> {
     match error.downcast_ref::<ConfigError>() {
@@ -263,6 +391,8 @@ pub fn parts(settings: Settings) -> anyhow::Result<Parts> {
         data: settings.data,
         proxy: settings.proxy,
         console: settings.console,
+        inherited: Inherited::default(),
+        predecessor: None,
         secured: Secured::with(&settings.tls, settings.callers, &clock)?,
         cores,
         connections_per_core: connections_per_core(cores),

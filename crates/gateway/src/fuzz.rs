@@ -2,6 +2,7 @@
 //!
 //! Only with the feature `fuzz`, which nothing that is released is built with.
 
+use access::quirk::Quirks;
 use access::{RequestId, Timestamp};
 
 use crate::arrival::{Fields, Head, arrive};
@@ -114,6 +115,7 @@ fn judged(parsed: &RequestHead) -> Option<Request> {
         fields,
     };
     let arrival = arrive(&head, None).ok()?;
+    arrival.target.require(Quirks::NONE).ok()?;
     let mut passed = Vec::new();
     headers::pass_on(&parsed.fields, |_| false, &mut passed);
     let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();

@@ -1,7 +1,7 @@
 //! The gateway as the binary sees it: started, handed pictures, asked to enforce, drained.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use access::{Clock, Revision, Timestamp};
 use journal::Journal;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::bounds::CONNECTIONS_PER_CORE_MAX;
 use crate::core::{Core, Open, Order, Phase};
 use crate::limits::Limits;
-use crate::listen::{self, Share};
+use crate::listen;
 use crate::picture::{Picture, Views};
 use crate::pipeline::Pipeline;
 use crate::source::Sources;
@@ -37,6 +36,8 @@ const DRAIN_LOOK_TIME: Duration = Duration::from_millis(20);
 pub struct Options {
     /// Where it listens; port 0 takes a free one.
     pub address: SocketAddr,
+    /// Sockets that listen already, instead of the address: of the process before, or of who started this one.
+    pub sockets: Vec<TcpListener>,
     /// How many threads it has; at least one.
     pub cores: usize,
     /// The name of the node in receipts.
@@ -94,6 +95,8 @@ pub struct Gateway {
     acknowledgements: Arc<Acknowledgements>,
     phase: watch::Sender<Phase>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What its cores listen on, until it drains.
+    sockets: Mutex<Vec<TcpListener>>,
     _upstreams: Watch,
 }
 
@@ -103,28 +106,21 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub fn start(
-        options: &Options,
+        options: Options,
         views: Arc<Views>,
         journal: &Journal,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let cores = options.cores.max(1);
-        let mut address = options.address;
-        let mut listeners = Vec::with_capacity(cores);
-        if address.port() != 0 {
-            listen::bind(address, Share::Nobody).map_err(|source| StartError::Bind { address, source })?;
-        }
-        for _ in 0..cores {
-            let bind = |source| StartError::Bind { address, source };
-            let listener = listen::bind(address, Share::Cores).map_err(bind)?;
-            address = listener.local_addr().map_err(bind)?;
-            listeners.push(listener);
-        }
+        let sockets = listen::sockets(options.sockets, options.address, cores)?;
+        let failed = |source| StartError::Bind { address: options.address, source };
+        let address = sockets.first().map_or(Ok(options.address), TcpListener::local_addr).map_err(failed)?;
+        let hands = listen::deal(&sockets, cores).map_err(failed)?;
         let acknowledgements = Arc::new(Acknowledgements::new(cores));
         let phase = watch::Sender::new(Phase::Serving);
         let limits = Arc::new(Limits::default());
         let (mut orders, mut threads) = (Vec::with_capacity(cores), Vec::with_capacity(cores));
-        for (place, listener) in listeners.into_iter().enumerate() {
+        for (place, listeners) in hands.into_iter().enumerate() {
             let (sender, receiver) = mpsc::channel(ORDERS_MAX);
             let seed = Seed {
                 views: views.clone(),
@@ -133,7 +129,7 @@ impl Gateway {
                 clock: clock.clone(),
                 node: options.node.clone(),
                 random: options.seed.wrapping_add(place as u64),
-                listener,
+                listeners,
                 doors: options.doors.clone(),
                 sources: options.sources.clone(),
                 connections_max: options.connections_per_core.min(CONNECTIONS_PER_CORE_MAX),
@@ -146,14 +142,33 @@ impl Gateway {
             orders.push(sender);
         }
         let upstreams = Watch::start(views.clone(), clock.clone()).map_err(StartError::Thread)?;
-        let threads = Mutex::new(threads);
-        Ok(Self { views, clock, address, orders, acknowledgements, phase, threads, _upstreams: upstreams })
+        let (threads, sockets) = (Mutex::new(threads), Mutex::new(sockets));
+        Ok(Self {
+            views,
+            clock,
+            address,
+            orders,
+            acknowledgements,
+            phase,
+            threads,
+            sockets,
+            _upstreams: upstreams,
+        })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it listens on, for a process that takes over; nothing once it drains.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn sockets(&self) -> std::io::Result<Vec<TcpListener>> {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.iter().map(TcpListener::try_clone).collect()
     }
 
     /// Puts a new picture in place and has every core cut what it no longer holds.
@@ -211,6 +226,8 @@ impl Gateway {
 
     /// Takes no more connections, lets what is open end within `patience`, then cuts the rest.
     pub async fn drain(&self, patience: Duration) -> Drained {
+        // The system closes a socket with the last of its descriptors: that is to be the cores', which look what waits.
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.phase.send_replace(Phase::Draining);
         let finished = async {
             // A WebSocket is no connection of the codec's any more, and an answer whose last byte was handed over is
@@ -253,7 +270,7 @@ struct Seed {
     clock: Arc<dyn Clock>,
     node: Arc<str>,
     random: u64,
-    listener: std::net::TcpListener,
+    listeners: Vec<TcpListener>,
     doors: Arc<Doors>,
     sources: Arc<Sources>,
     connections_max: usize,
@@ -274,8 +291,9 @@ impl Seed {
     }
 
     async fn live(self) {
-        let listener = match TcpListener::from_std(self.listener) {
-            Ok(listener) => listener,
+        let listeners = self.listeners.into_iter().map(tokio::net::TcpListener::from_std);
+        let listeners = match listeners.collect::<Result<Vec<_>, _>>() {
+            Ok(listeners) => listeners,
             Err(error) => return tracing::error!(%error, "a core cannot listen"),
         };
         let lane = self.journal.lane();
@@ -297,14 +315,11 @@ impl Seed {
         let (ticking, watching, phase) = (core.clone(), core.clone(), self.phase.clone());
         let ticks = tokio::task::spawn_local(async move { ticking.tick().await });
         let phases = tokio::task::spawn_local(async move { watching.watch_phase(phase).await });
-        tokio::task::spawn_local(listen::serve(
-            core.clone(),
-            listener,
-            self.connections_max,
-            self.doors,
-            self.sources,
-            self.phase,
-        ));
+        for listener in listeners {
+            let (core, doors, sources) = (core.clone(), self.doors.clone(), self.sources.clone());
+            let (most, phase) = (self.connections_max, self.phase.clone());
+            tokio::task::spawn_local(listen::serve(core, listener, most, doors, sources, phase));
+        }
         core.obey(self.orders, &self.acknowledgements).await;
         for task in [deadlines, ticks, phases] {
             task.abort();

@@ -17,6 +17,7 @@ use tokio_rustls::TlsStream;
 use crate::announced::announced;
 use crate::bounds::{DRAIN_QUIET_TIME, HEAD_TIME_MAX, TCP_KEEP_ALIVE_TIME};
 use crate::core::{Core, Phase, draining};
+use crate::gateway::StartError;
 use crate::peer::{Caller, Peer, Security};
 use crate::source::{Place, Sources, Standing};
 use crate::tls::{Doors, ServerTls, Spoken};
@@ -28,9 +29,56 @@ const BACKLOG: i32 = 1_024;
 /// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// The sockets given, or one for each core at this address.
+///
+/// # Errors
+/// The address cannot be bound.
+pub(crate) fn sockets(
+    given: Vec<std::net::TcpListener>,
+    address: SocketAddr,
+    cores: usize,
+) -> Result<Vec<std::net::TcpListener>, StartError> {
+    let mut address = address;
+    let failed = |address| move |source| StartError::Bind { address, source };
+    if !given.is_empty() {
+        for socket in &given {
+            socket.set_nonblocking(true).map_err(failed(address))?;
+        }
+        return Ok(given);
+    }
+    if address.port() != 0 {
+        bind(address, Share::Nobody).map_err(failed(address))?;
+    }
+    let mut sockets = Vec::with_capacity(cores);
+    for _ in 0..cores {
+        let socket = bind(address, Share::Cores).map_err(failed(address))?;
+        address = socket.local_addr().map_err(failed(address))?;
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+/// Deals sockets to cores: each core has one, and each socket has a core, however many there are of both.
+///
+/// # Errors
+/// Out of descriptors.
+pub(crate) fn deal(
+    sockets: &[std::net::TcpListener],
+    cores: usize,
+) -> std::io::Result<Vec<Vec<std::net::TcpListener>>> {
+    let mut hands: Vec<Vec<_>> = std::iter::repeat_with(Vec::new).take(cores).collect();
+    let mut turn = sockets.iter().cycle();
+    for place in 0..sockets.len().max(cores) {
+        if let (Some(hand), Some(socket)) = (hands.get_mut(place % cores.max(1)), turn.next()) {
+            hand.push(socket.try_clone()?);
+        }
+    }
+    Ok(hands)
+}
+
 /// Whether a socket may share its address with others of the same user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Share {
+enum Share {
     /// The cores of one node do.
     Cores,
     /// Nobody else has the address: asked first, so that two nodes never share a port unnoticed.
@@ -41,7 +89,7 @@ pub(crate) enum Share {
 ///
 /// # Errors
 /// The address cannot be bound.
-pub(crate) fn bind(address: SocketAddr, share: Share) -> std::io::Result<std::net::TcpListener> {
+fn bind(address: SocketAddr, share: Share) -> std::io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share == Share::Cores)?;

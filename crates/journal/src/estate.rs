@@ -37,6 +37,8 @@ impl Estate {
     /// Appends what comes over the link until its other end is gone, then settles what is left.
     pub(crate) fn keep(mut self, link: UnixStream) {
         let mut link = Receiver::new(link);
+        // A link that is broken shows in the next line.
+        let _ = link.begin();
         while let Ok(parcel) = link.next() {
             let Ok(shipped) = self.ship(parcel) else { return };
             if link.answer(&shipped).is_err() {

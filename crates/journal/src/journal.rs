@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use access::id::Name;
@@ -131,6 +131,8 @@ pub struct Journal {
     uplink: Arc<Uplink>,
     node: Name,
     directory: Arc<Path>,
+    /// Until the process before may record here.
+    estate: Arc<Mutex<Option<(Estate, UnixStream)>>>,
 }
 
 impl Journal {
@@ -146,7 +148,8 @@ impl Journal {
     }
 
     /// Opens the log that another process of the same node has handed over with [`Journal::hand_over`]: what it has
-    /// open is left to it, and what it records from now on comes over the link.
+    /// open is left to it, and what it records comes over the link once [`Journal::keep_estate`] is called. When this
+    /// process ends before that, nothing of it is lost there.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -190,6 +193,7 @@ impl Journal {
             uplink: Arc::new(uplink),
             node: options.node.clone(),
             directory: options.directory.as_path().into(),
+            estate: Arc::default(),
         };
         let hello = hello(recovered);
         let mut writer = Writer::new(settings(options), clock, gauges, found, hello, &inherited, lock);
@@ -200,9 +204,8 @@ impl Journal {
         let thread = std::thread::Builder::new().name("journal".to_owned());
         thread.spawn(move || writer.run(&inbox)).map_err(OpenError::Thread)?;
         if let Some(link) = link {
-            let estate = Estate::new(commands, inherited);
-            let thread = std::thread::Builder::new().name("journal-estate".to_owned());
-            thread.spawn(move || estate.keep(link)).map_err(OpenError::Thread)?;
+            *journal.estate.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((Estate::new(commands, inherited), link));
         }
         Ok((journal, recovered))
     }
@@ -287,6 +290,18 @@ impl Journal {
         let told = self.uplink.commands.try_send(Command::HandOver(Transfer { link, done }));
         told.map_err(|_| NotHandedOver::Silent)?;
         finished.recv_timeout(SHUTDOWN_WAIT_MAX).unwrap_or(Err(NotHandedOver::Silent))
+    }
+
+    /// Appends from now on what the process before records, and settles what it leaves open when it is gone. Nothing
+    /// to do if there is none.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub fn keep_estate(&self) -> Result<(), OpenError> {
+        let estate = self.estate.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((estate, link)) = estate else { return Ok(()) };
+        let thread = std::thread::Builder::new().name("journal-estate".to_owned());
+        thread.spawn(move || estate.keep(link)).map(drop).map_err(OpenError::Thread)
     }
 
     /// Writes what the writer has, says so in a last note, cuts the last segment to its length, and ends the

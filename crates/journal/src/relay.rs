@@ -41,18 +41,41 @@ impl Class {
 
 /// The end of the process that hands over.
 #[derive(Debug)]
-pub(crate) struct Sender(UnixStream);
+pub(crate) struct Sender {
+    link: UnixStream,
+    peer: Peer,
+}
+
+/// Whether the other end has begun to append what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// Not yet: nothing that was sent is in the log.
+    Silent,
+    Appends,
+}
 
 impl Sender {
     pub(crate) const fn new(link: UnixStream) -> Self {
-        Self(link)
+        Self { link, peer: Peer::Silent }
+    }
+
+    pub(crate) const fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Has these records appended: where the first of each kind stands, or that it was not written.
     ///
     /// # Errors
-    /// The other process is gone: it is not known whether they were.
+    /// The other process is gone: it is not known whether they were, unless it was [`Peer::Silent`].
     pub(crate) fn ship(&mut self, [outcomes, kept, intents]: [&Frames; 3]) -> io::Result<[Option<u64>; 3]> {
+        if self.peer == Peer::Silent {
+            let mut version = [0];
+            self.link.read_exact(&mut version)?;
+            if version != [VERSION] {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            self.peer = Peer::Appends;
+        }
         let parts = [outcomes.bytes(), kept.bytes(), intents.bytes()];
         let mut message = vec![VERSION];
         for part in parts {
@@ -62,11 +85,11 @@ impl Sender {
         for part in parts {
             message.extend_from_slice(part);
         }
-        self.0.write_all(&message)?;
+        self.link.write_all(&message)?;
         let mut places = [None; 3];
         for place in &mut places {
             let mut number = [0; 8];
-            self.0.read_exact(&mut number)?;
+            self.link.read_exact(&mut number)?;
             *place = Some(u64::from_le_bytes(number)).filter(|place| *place != NOT_WRITTEN);
         }
         Ok(places)
@@ -80,6 +103,11 @@ pub(crate) struct Receiver(UnixStream);
 impl Receiver {
     pub(crate) const fn new(link: UnixStream) -> Self {
         Self(link)
+    }
+
+    /// Tells that what is sent will be appended from now on.
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
+        self.0.write_all(&[VERSION])
     }
 
     /// The next parcel; waits for it.
@@ -158,6 +186,7 @@ mod tests {
         let (near, far) = UnixStream::pair().unwrap();
         let answering = std::thread::spawn(move || {
             let mut receiver = Receiver::new(far);
+            receiver.begin().unwrap();
             let parcel = receiver.next().unwrap();
             assert_eq!((parcel.outcomes.closes(), parcel.refusals.count()), (&[7][..], 1));
             let shipped = Shipped { parcel, outcomes: Some(4), refusals: Some(5), intents: None };

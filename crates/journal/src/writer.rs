@@ -158,6 +158,7 @@ impl Writer {
                 Some(End::Stop(done)) => break Some(done),
                 Some(End::HandOver(transfer)) => match self.lend(transfer, commands) {
                     Pen::Here => {}
+                    Pen::Stop(done) => break Some(done),
                     Pen::Down => return,
                 },
             }

@@ -21,7 +21,7 @@ use control::{Command, Denied, Event, State};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::writer::{Order, Task, Writer};
+use crate::writer::{Order, Part, Task, Writer};
 use crate::{Ledger, ReadError, Recorded, StoreFault};
 
 /// The most commands and reads that wait for the keeper; one more is answered `Busy`.
@@ -174,6 +174,39 @@ impl Keeper {
         self.give(Task::Read(since, most.min(READ_MAX), answer))?;
         match timeout(ANSWER_WAIT_MAX, answered).await {
             Ok(Ok(read)) => Ok(read?),
+            Ok(Err(_)) => Err(FetchError::Stopped),
+            Err(_) => Err(FetchError::TimedOut),
+        }
+    }
+
+    /// Leaves the ledger to another process of this node: from now on commands are answered `Stopped`, and nothing
+    /// is written. Events of others are followed, and the view is proven, as before.
+    pub async fn follow(&self) {
+        self.take_part(Part::Follow).await;
+    }
+
+    /// Carries out commands again, after [`Keeper::follow`].
+    pub async fn lead(&self) {
+        self.take_part(Part::Lead).await;
+    }
+
+    async fn take_part(&self, part: Part) {
+        let (answer, answered) = oneshot::channel();
+        if self.give(Task::TakePart(part, answer)).is_ok() {
+            // An error means that the keeper has ended.
+            let _ = answered.await;
+        }
+    }
+
+    /// Takes in at once what others have appended, and shows it; the revision that is shown then.
+    ///
+    /// # Errors
+    /// [`FetchError`] if the ledger cannot be read now.
+    pub async fn catch_up(&self) -> Result<Revision, FetchError> {
+        let (answer, answered) = oneshot::channel();
+        self.give(Task::CatchUp(answer))?;
+        match timeout(ANSWER_WAIT_MAX, answered).await {
+            Ok(Ok(shown)) => Ok(shown?),
             Ok(Err(_)) => Err(FetchError::Stopped),
             Err(_) => Err(FetchError::TimedOut),
         }

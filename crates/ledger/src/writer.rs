@@ -29,8 +29,18 @@ pub(crate) struct Order {
 pub(crate) enum Task {
     Execute(Box<Command>, oneshot::Sender<Result<Executed, ExecuteError>>),
     Read(Revision, usize, oneshot::Sender<Result<Vec<Recorded>, ReadError>>),
+    CatchUp(oneshot::Sender<Result<Revision, ReadError>>),
+    TakePart(Part, oneshot::Sender<()>),
     /// The answer comes when the ledger is closed.
     Stop(oneshot::Sender<()>),
+}
+
+/// Whether commands are carried out here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Lead,
+    /// Another process of this node does, and keeps the room for revocations.
+    Follow,
 }
 
 pub(crate) struct Writer {
@@ -51,6 +61,7 @@ pub(crate) struct Writer {
     /// What the last write failed with.
     write_fault: watch::Sender<Option<StoreFault>>,
     room: Room,
+    part: Part,
 }
 
 /// Whether the ledger answered last time: a change is logged once.
@@ -97,6 +108,7 @@ impl Writer {
             failed: None,
             write_fault: watch::Sender::new(None),
             room: Room::Kept,
+            part: Part::Lead,
         };
         writer.catch_up()?;
         writer.show();
@@ -135,6 +147,9 @@ impl Writer {
     fn follow(&mut self, order: Order, given: &AtomicU64) {
         match order.task {
             Task::Execute(_, answer) if answer.is_closed() => {}
+            Task::Execute(_, answer) if self.part == Part::Follow => {
+                let _ = answer.send(Err(ExecuteError::Stopped));
+            }
             Task::Execute(command, answer) => {
                 let done = self.execute_unless_failed(order.number, &command, given);
                 let _ = answer.send(done);
@@ -143,6 +158,14 @@ impl Writer {
             }
             Task::Read(since, most, answer) => {
                 let _ = answer.send(self.ledger.read(since, most));
+            }
+            Task::CatchUp(answer) => {
+                let shown = self.prove_fresh();
+                let _ = answer.send(shown.map(|()| self.state.revision()));
+            }
+            Task::TakePart(part, answer) => {
+                self.part = part;
+                let _ = answer.send(());
             }
             // INVARIANT: `run` takes this one itself.
             Task::Stop(_) => {}
@@ -304,16 +327,22 @@ impl Writer {
     }
 
     fn beat(&mut self) {
+        if let Err(why) = self.prove_fresh() {
+            self.lose(&why);
+        }
+        if self.part == Part::Lead {
+            self.try_again();
+            self.keep_room();
+        }
+        self.beat_due = self.clock.now().plus(HEARTBEAT);
+    }
+
+    fn prove_fresh(&mut self) -> Result<(), ReadError> {
         // Taken before the probe: what is proven is that nothing else had been decided *then*.
         let at = self.clock.now();
-        let proven = self.ledger.prove().and_then(|head| self.follow_to(head));
-        match proven {
-            Ok(()) => self.prove(at),
-            Err(why) => self.lose(&why),
-        }
-        self.try_again();
-        self.keep_room();
-        self.beat_due = self.clock.now().plus(HEARTBEAT);
+        self.ledger.prove().and_then(|head| self.follow_to(head))?;
+        self.prove(at);
+        Ok(())
     }
 
     /// After a write that failed: whether one would succeed now.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use access::{Clock as _, Revision};
 use daypass::config::{Config, Environment, Loaded, Source};
 use daypass::node::run::JournalParts;
-use daypass::node::{Node, Parts};
+use daypass::node::{Inherited, Node, Parts};
 use journal::{Filter, Order, Reader, RequestRow, Writable};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -159,6 +159,8 @@ impl World {
             data: self.data.clone(),
             proxy: settings.proxy,
             console: settings.console,
+            inherited: Inherited::default(),
+            predecessor: None,
             secured: self.secured(&settings.tls, &settings.callers),
             cores: self.setup.cores,
             connections_per_core: CONNECTIONS_MAX,

@@ -28,7 +28,7 @@ cargo xtask churn [--reloads N] [--drains N] [--upgrades N] [--websockets N] [--
 
   --reloads N      reloads with other APIs, roles, upstreams and certificates (20)
   --drains N       stops, each with another node ready to take over (4)
-  --upgrades N     takeovers by a new process on the same sockets (0)
+  --upgrades N     takeovers by a new process on the same sockets (4)
   --websockets N   WebSockets that are open from the first reload to the last (20)
   --plain          without TLS
   --binary F       test this binary instead of building the quick profile
@@ -58,7 +58,7 @@ pub(crate) enum Security {
 
 /// A run that is short enough to be part of the tests. Whether nothing was wrong.
 pub(crate) fn short() -> Result<bool> {
-    let options = Options { reloads: 20, drains: 2, upgrades: 0, websockets: 20, security: Security::Tls };
+    let options = Options { reloads: 20, drains: 2, upgrades: 2, websockets: 20, security: Security::Tls };
     rounds::all(&build(Profile::Dev)?, &options)
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     let options = Options {
         reloads: args.value("--reloads")?.unwrap_or(20),
         drains: args.value("--drains")?.unwrap_or(4),
-        upgrades: args.value("--upgrades")?.unwrap_or(0),
+        upgrades: args.value("--upgrades")?.unwrap_or(4),
         websockets: args.value("--websockets")?.unwrap_or(20),
         security: if args.flag("--plain") { Security::Plain } else { Security::Tls },
     };

@@ -57,6 +57,12 @@ impl Bridge {
         self.lock().staged = Some((policy, plans));
     }
 
+    /// How APIs are reached at present.
+    #[must_use]
+    pub fn plans(&self) -> Plans {
+        self.lock().plans.clone()
+    }
+
     /// Forgets what was staged: the reload did not come about.
     pub fn unstage(&self) {
         self.lock().staged = None;

@@ -35,8 +35,8 @@ pub enum Exposed {
     },
 }
 
-/// Makes the directory, for its owner alone, and takes it for this process.
-pub(super) fn claim(data: &Path) -> Result<File, StartError> {
+/// Makes the directory, for its owner alone, and takes it for this process, which may have its lock already.
+pub(super) fn claim(data: &Path, inherited: Option<File>) -> Result<File, StartError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o700).create(data).map_err(data_error(data))?;
     let found = std::fs::metadata(data).map_err(data_error(data))?;
@@ -44,8 +44,13 @@ pub(super) fn claim(data: &Path) -> Result<File, StartError> {
     refuse_exposed(found.uid(), found.mode(), own)
         .map_err(|exposed| StartError::Exposed { path: data.to_owned(), exposed })?;
     let path = data.join("lock");
+    let place = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
     let lock =
         File::options().create(true).truncate(false).write(true).open(&path).map_err(data_error(&path))?;
+    if let Some(inherited) = inherited {
+        let same = place(&lock).and_then(|own| Ok(own == place(&inherited)?)).map_err(data_error(&path))?;
+        return if same { Ok(inherited) } else { Err(StartError::OtherData(data.to_owned())) };
+    }
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(StartError::Taken(data.to_owned())),
@@ -74,10 +79,10 @@ mod tests {
     fn a_directory_that_others_can_write_to_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
-        drop(claim(&data).unwrap());
+        drop(claim(&data, None).unwrap());
         for (mode, fits) in [(0o700, true), (0o755, true), (0o770, false), (0o757, false), (0o1777, false)] {
             std::fs::set_permissions(&data, Permissions::from_mode(mode)).unwrap();
-            match claim(&data) {
+            match claim(&data, None) {
                 Ok(_) => assert!(fits, "{mode:o} was accepted"),
                 Err(error) => {
                     assert!(!fits, "{mode:o} was refused");

@@ -86,7 +86,8 @@ impl BothDoors {
     /// Of a proxy that takes so many connections in all.
     pub(super) fn new(secured: Secured, connections_max: usize) -> Self {
         let sources = Arc::new(Sources::new(Callers::default(), connections_max));
-        let doors = Self { sources, proxy: Arc::default(), console: Arc::default() };
+        let doors =
+            Self { sources, proxy: Arc::default(), console: Arc::default(), certificates: Arc::default() };
         doors.replace(secured);
         doors
     }

@@ -1,11 +1,12 @@
 //! Starting, reloading and stopping a node.
 //!
-//! The order of starting: data directory, journal, ledger, gateway, console. The order of stopping: no more
+//! The order of starting: data directory, ledger, journal, gateway, console. The order of stopping: no more
 //! requests, what is open ends, the ledger's last events reach the journal, the journal closes.
 
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,15 +25,16 @@ use tokio::task::JoinHandle;
 
 use crate::node::bridge::{Bridge, Plans};
 use crate::node::configured::Configured;
-use crate::node::console::serve_console;
+use crate::node::console::ConsoleDoors;
 use crate::node::data;
 use crate::node::doors::{BothDoors, Secured};
 use crate::node::enforce::Enforcer;
 use crate::node::follow::follow;
+use crate::node::predecessor::{Inherited, Predecessor};
 use crate::node::vitals::{NodeVitals, VIEW_AGE_MAX};
 
 /// How long stopping waits for the last control events to reach the journal.
-const FOLLOW_TIME_MAX: Duration = Duration::from_secs(2);
+pub(super) const FOLLOW_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What a node is started with.
 pub struct Parts {
@@ -42,6 +44,10 @@ pub struct Parts {
     pub proxy: SocketAddr,
     /// Where the console listens.
     pub console: SocketAddr,
+    /// Sockets that listen there already, and the directory's lock, if it is had already.
+    pub inherited: Inherited,
+    /// The process to take over from, if there is one.
+    pub predecessor: Option<Predecessor>,
     /// How both are secured.
     pub secured: Secured,
     /// How many threads the proxy has.
@@ -83,6 +89,9 @@ pub enum StartError {
     /// Another process has the data directory.
     #[error("another daypass runs on `{}`: stop it first, or give this one a `data` directory of its own", .0.display())]
     Taken(PathBuf),
+    /// The process before has another one.
+    #[error("the data directory is now `{}`, which a process that takes over cannot change: put `data` back, or stop the server and start it anew", .0.display())]
+    OtherData(PathBuf),
     /// Somebody else than the server's user could change what it keeps.
     #[error("the data directory `{}` {exposed}", path.display())]
     Exposed {
@@ -91,6 +100,9 @@ pub enum StartError {
         /// How, and what to do.
         exposed: data::Exposed,
     },
+    /// The process before did not let go of the node.
+    #[error("cannot take over from the process before")]
+    Predecessor(#[source] io::Error),
     /// The journal is not what was written.
     #[error("cannot open the journal")]
     Journal(#[from] journal::OpenError),
@@ -139,23 +151,25 @@ pub enum StartError {
 
 /// A running node.
 pub struct Node {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     data: PathBuf,
     console_address: SocketAddr,
     recovered: journal::Recovered,
     clock: Arc<dyn Clock>,
-    keeper: Keeper,
-    journal: Journal,
-    gateway: Arc<Gateway>,
+    pub(super) keeper: Keeper,
+    pub(super) journal: Journal,
+    pub(super) gateway: Arc<Gateway>,
     doors: BothDoors,
-    bridge: Arc<Bridge>,
+    pub(super) bridge: Arc<Bridge>,
     configured: Arc<Configured>,
-    journaled: watch::Receiver<Journaled>,
-    following: JoinHandle<()>,
-    serving: Vec<JoinHandle<()>>,
-    stop_console: watch::Sender<bool>,
+    pub(super) journaled: watch::Sender<Journaled>,
+    pub(super) following: Option<JoinHandle<()>>,
+    pub(super) console: Option<ConsoleDoors>,
+    pub(super) predecessor: Option<Arc<Predecessor>>,
+    /// What was in force here when another process was about to take over.
+    pub(super) policy_before: Option<Arc<Policy>>,
     /// Held for as long as the node has the directory.
-    _lock: File,
+    pub(super) lock: File,
 }
 
 impl Node {
@@ -163,10 +177,11 @@ impl Node {
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let lock = data::claim(&parts.data)?;
+    pub async fn start(mut parts: Parts) -> Result<Self, StartError> {
+        let mut inherited = std::mem::take(&mut parts.inherited);
+        let predecessor = parts.predecessor.take().map(Arc::new);
+        let lock = data::claim(&parts.data, inherited.lock.take())?;
         let name = node_name(&parts.data, &*parts.entropy)?;
-        let (journal, recovered) = open_journal(&parts, &name)?;
         let empty = Picture {
             view: Arc::new(View::empty().map_err(StartError::Empty)?),
             forwards: Arc::from([]),
@@ -175,6 +190,12 @@ impl Node {
         let views = Arc::new(Views::new(empty, VIEW_AGE_MAX));
         let bridge = Arc::new(Bridge::new(views.clone()));
         let keeper = start_keeper(&parts, &bridge)?;
+        // From here on the process before waits: what can be done without its journal is done.
+        let link = match &predecessor {
+            Some(predecessor) => Some(predecessor.take().await.map_err(StartError::Predecessor)?),
+            None => None,
+        };
+        let (journal, recovered) = open_journal(&parts, &name, link)?;
         refuse_lost_events(&keeper, &recovered)?;
         let adopted = adopt(&keeper, &bridge, parts.policy, parts.plans).await;
         let revision = adopted.map_err(StartError::Policy)?;
@@ -182,6 +203,7 @@ impl Node {
         let doors = BothDoors::new(parts.secured, parts.cores.saturating_mul(parts.connections_per_core));
         let options = gateway::Options {
             address: parts.proxy,
+            sockets: inherited.proxy,
             doors: doors.proxy.clone(),
             sources: doors.sources.clone(),
             cores: parts.cores,
@@ -189,12 +211,13 @@ impl Node {
             seed: seed(&*parts.entropy),
             connections_per_core: parts.connections_per_core,
         };
-        let gateway = Arc::new(Gateway::start(&options, views.clone(), &journal, parts.clock.clone())?);
+        let gateway = Arc::new(Gateway::start(options, views.clone(), &journal, parts.clock.clone())?);
         bridge.connect(gateway.clone());
         let mut known = Journaled::default();
         known.pass(recovered.revision);
-        let (done, journaled) = watch::channel(known);
-        let following = spawn(follow(keeper.clone(), journal.clone(), recovered.revision, done));
+        let journaled = watch::Sender::new(known);
+        let from = recovered.revision;
+        let following = spawn(follow(keeper.clone(), journal.clone(), from, journaled.clone()));
         let vitals = NodeVitals::new(
             name.clone(),
             parts.clock.clone(),
@@ -209,8 +232,8 @@ impl Node {
             journal: journal.clone(),
             clock: parts.clock.clone(),
             entropy: parts.entropy,
-            enforcer: Arc::new(Enforcer::new(name.clone(), gateway.clone())),
-            changes: journaled.clone(),
+            enforcer: Arc::new(Enforcer::new(name.clone(), gateway.clone(), predecessor.clone())),
+            changes: journaled.subscribe(),
             vitals: Arc::new(vitals) as Arc<dyn Vitals>,
         });
         let node = Self {
@@ -226,28 +249,36 @@ impl Node {
             bridge,
             configured,
             journaled,
-            following,
-            serving: Vec::new(),
-            stop_console: watch::Sender::new(false),
-            _lock: lock,
+            following: Some(following),
+            console: None,
+            predecessor,
+            policy_before: None,
+            lock,
         };
-        node.open(console).await
+        node.open(console, (inherited.console, inherited.socket)).await
     }
 
-    /// Opens the console; what was started before it is stopped if that fails.
-    async fn open(mut self, console: Console) -> Result<Self, StartError> {
-        let served = serve_console(
-            &console,
-            self.console_address,
-            self.doors.console.clone(),
-            &self.data,
-            &self.stop_console,
-        )
-        .await;
-        drop(console);
-        match served {
-            Ok((address, serving)) => {
-                (self.console_address, self.serving) = (address, serving);
+    /// Opens the console, and says so to the process before; what was started before is stopped if that fails.
+    async fn open(
+        mut self,
+        console: Console,
+        inherited: (Option<TcpListener>, Option<UnixListener>),
+    ) -> Result<Self, StartError> {
+        let (doors, path) = (self.doors.console.clone(), socket_path(&self.data));
+        let place = self.console_address;
+        let opened = ConsoleDoors::open(console, doors, place, &path, inherited).and_then(|open| {
+            let failed = |source| StartError::Console { place: place.to_string(), source };
+            Ok((open.address().map_err(failed)?, open))
+        });
+        let opened = match (&self.predecessor, opened) {
+            (Some(predecessor), Ok(opened)) => {
+                predecessor.serving(&self.journal).await.map(|()| opened).map_err(StartError::Predecessor)
+            }
+            (_, opened) => opened,
+        };
+        match opened {
+            Ok((address, open)) => {
+                (self.console_address, self.console) = (address, Some(open));
                 Ok(self)
             }
             Err(error) => {
@@ -255,6 +286,12 @@ impl Node {
                 Err(error)
             }
         }
+    }
+
+    /// Whether it took over from another process.
+    #[must_use]
+    pub const fn took_over(&self) -> bool {
+        self.predecessor.is_some()
     }
 
     /// Its name in receipts.
@@ -345,17 +382,12 @@ impl Node {
     }
 
     /// Drains the proxy within `patience`, closes the console, and leaves ledger and journal complete.
-    pub async fn stop(self, patience: Duration) -> gateway::Drained {
+    pub async fn stop(mut self, patience: Duration) -> gateway::Drained {
         let drained = self.gateway.drain(patience).await;
-        self.stop_console.send_replace(true);
-        for serving in self.serving {
-            let _ = serving.await;
+        if let Some(mut console) = self.console.take() {
+            console.pause().await;
         }
-        let head = *self.keeper.head().borrow();
-        let mut journaled = self.journaled;
-        let caught_up = journaled.wait_for(|done| done.revision() >= head);
-        let _ = tokio::time::timeout(FOLLOW_TIME_MAX, caught_up).await;
-        self.following.abort();
+        self.stop_following().await;
         self.keeper.stop().await;
         let (gateway, journal, clock) = (self.gateway, self.journal, self.clock);
         drop(self.bridge);
@@ -380,7 +412,7 @@ pub fn socket_path(data: &Path) -> PathBuf {
 }
 
 /// Stages the upstreams, has the ledger adopt the policy, and lets both come into force together.
-async fn adopt(
+pub(super) async fn adopt(
     keeper: &Keeper,
     bridge: &Arc<Bridge>,
     policy: Policy,
@@ -437,7 +469,11 @@ fn seed(entropy: &dyn Entropy) -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-fn open_journal(parts: &Parts, node: &str) -> Result<(Journal, journal::Recovered), StartError> {
+fn open_journal(
+    parts: &Parts,
+    node: &str,
+    link: Option<UnixStream>,
+) -> Result<(Journal, journal::Recovered), StartError> {
     let directory = parts.data.join("journal");
     let invalid = |error| data_error(&directory)(io::Error::new(io::ErrorKind::InvalidData, error));
     let node: Name = node.parse().map_err(invalid)?;
@@ -446,7 +482,10 @@ fn open_journal(parts: &Parts, node: &str) -> Result<(Journal, journal::Recovere
     if let Some(disk) = &parts.journal.disk {
         options.disk = disk.clone();
     }
-    Ok(Journal::open(options, parts.clock.clone())?)
+    Ok(match link {
+        Some(link) => Journal::take_over(options, parts.clock.clone(), link)?,
+        None => Journal::open(options, parts.clock.clone())?,
+    })
 }
 
 fn start_keeper(parts: &Parts, bridge: &Arc<Bridge>) -> Result<Keeper, StartError> {
@@ -464,6 +503,6 @@ fn refuse_lost_events(keeper: &Keeper, recovered: &journal::Recovered) -> Result
 }
 
 #[expect(clippy::disallowed_methods, reason = "the node stops what it spawns")]
-pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(task)
 }

@@ -58,9 +58,13 @@ mod schema;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod supervised;
+#[cfg(test)]
 mod timeouts;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod upgrade;
 #[cfg(test)]
 mod upstreams;
 #[cfg(test)]

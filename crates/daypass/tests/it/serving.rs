@@ -14,37 +14,48 @@ use tempfile::TempDir;
 
 use super::cli::daypass;
 
-const CONFIGURATION: &str = "listen: { proxy: '127.0.0.1:0', console: '127.0.0.1:0' }
+pub(super) const CONFIGURATION: &str = "listen: { proxy: '127.0.0.1:0', console: '127.0.0.1:0' }
 apis: { a: { route: { prefix: /a }, upstreams: [http://a] } }
 roles: { r: { allow: ['a:all'] } }
 ";
 
-/// A running server, ended with the test.
-struct Server {
+/// A running server, ended with the test, and with it whoever took over.
+pub(super) struct Server {
     child: Child,
+    heirs: Vec<Pid>,
     says: BufReader<ChildStderr>,
+    /// What it said until it served.
+    said: String,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        for heir in &self.heirs {
+            let _ended_already = kill_process(*heir, Signal::KILL);
+        }
         let _ended_already = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Server {
-    fn start(directory: &Path) -> Self {
+    pub(super) fn start(directory: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daypass"));
         command.env_clear().env("NO_COLOR", "1").current_dir(directory).arg("serve");
+        Self::launch(&mut command)
+    }
+
+    /// Waits until what a command starts serves.
+    pub(super) fn launch(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let says = BufReader::new(child.stderr.take().unwrap());
-        let mut server = Self { child, says };
-        server.wait_for("serving node=");
+        let mut server = Self { child, heirs: Vec::new(), says, said: String::new() };
+        server.said = server.wait_for("serving node=");
         server
     }
 
     /// Reads what it says up to a line that contains `text`.
-    fn wait_for(&mut self, text: &str) -> String {
+    pub(super) fn wait_for(&mut self, text: &str) -> String {
         let mut said = String::new();
         while !said.contains(text) {
             assert_ne!(self.says.read_line(&mut said).unwrap(), 0, "it ended without `{text}`: {said}");
@@ -52,8 +63,32 @@ impl Server {
         said
     }
 
+    /// What it said until it served.
+    pub(super) fn said(&self) -> &str {
+        &self.said
+    }
+
     fn hang_up(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
+        self.signal(Signal::HUP);
+    }
+
+    /// Sends a signal to the process that serves now.
+    pub(super) fn signal(&self, signal: Signal) {
+        let serving = self.heirs.last().copied().unwrap_or_else(|| Pid::from_child(&self.child));
+        kill_process(serving, signal).unwrap();
+    }
+
+    /// Has a new process take over, and waits until it serves.
+    pub(super) fn upgrade(&mut self) {
+        self.signal(Signal::USR2);
+        let said = self.wait_for("successor=");
+        let pid = said.rsplit("successor=").next().unwrap().trim().parse().unwrap();
+        self.heirs.push(Pid::from_raw(pid).unwrap());
+    }
+
+    /// Waits until the process that was started first has ended, and tells how.
+    pub(super) fn ended(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 }
 

@@ -3,7 +3,7 @@
 //! When that process ends first, this one takes the log back, so that what it still has open gets its outcomes.
 
 use std::collections::HashSet;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::{State, Writer, gather};
 use crate::frame::Frames;
@@ -12,12 +12,14 @@ use crate::journal::lock;
 use crate::parcel::{Command, End, NotHandedOver, Ship, Stated, Transfer};
 use crate::record::{Note, Outcome, Record};
 use crate::recover;
-use crate::relay::Sender;
+use crate::relay::{Peer, Sender};
 
 /// Whether this process writes.
 pub(super) enum Pen {
     /// It does: the log was not handed over, or the other process is gone.
     Here,
+    /// It does, to end in order.
+    Stop(SyncSender<()>),
     /// Never again: it was told to end.
     Down,
 }
@@ -37,6 +39,14 @@ impl Writer {
             self.gauges.wait_from(self.clock.now());
             let sent = self.send(&mut group, &mut sender);
             self.gauges.rest();
+            if sent.is_none() {
+                let peer = sender.peer();
+                drop(sender);
+                return match (self.take_back(group, peer), end) {
+                    (Pen::Here, Some(End::Stop(done))) => Pen::Stop(done),
+                    (pen, _) => pen,
+                };
+            }
             match end {
                 Some(End::Stop(done)) => {
                     self.gauges.end();
@@ -48,10 +58,6 @@ impl Writer {
                     let _ = transfer.done.try_send(Err(NotHandedOver::Silent));
                 }
                 None => {}
-            }
-            if sent.is_none() {
-                drop(sender);
-                return self.take_back(group);
             }
         }
         Pen::Down
@@ -104,15 +110,18 @@ impl Writer {
     }
 
     /// The other process is gone: the log is read again, and written from here. What that process had open is
-    /// `unknown`; what it had not answered is offered again by the lanes, without the outcomes that it had written.
-    fn take_back(&mut self, group: Group) -> Pen {
-        tracing::warn!(
-            "the process that took over is gone: this one writes the journal again, until it ends"
-        );
+    /// `unknown`. What it had not answered is written now, if it had not begun to write; else lanes offer it again,
+    /// without the outcomes that are in the log, and its intents fail.
+    fn take_back(&mut self, mut group: Group, peer: Peer) -> Pen {
+        tracing::warn!("the process that took over is gone: this one writes the journal again");
         if let Err(fault) = self.open_again() {
             tracing::error!(fault, "the journal is not to be had: nothing more is recorded here");
             self.gauges.end();
             return Pen::Down;
+        }
+        if peer == Peer::Silent {
+            self.commit(&mut group);
+            return Pen::Here;
         }
         for mut ship in group.ships {
             ship.parcel.outcomes.retain_closing(&self.log.open);

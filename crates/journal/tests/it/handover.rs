@@ -12,6 +12,7 @@ fn handed_over(world: &World, first: &Journal) -> Journal {
     first.hand_over(near).unwrap();
     let taken = Journal::take_over(world.options.clone(), world.clock.clone(), far);
     let (second, recovered) = taken.unwrap();
+    second.keep_estate().unwrap();
     assert_eq!((recovered.unknown, recovered.torn_bytes), (0, 0));
     second
 }
@@ -107,6 +108,33 @@ fn when_the_successor_is_gone_the_log_comes_back() {
     let mut story = world.story();
     story.retain(|row| !row.starts_with("/ "));
     assert_eq!(story, ["/across completed", "/lost unknown", "/relayed completed", "/after completed"]);
+}
+
+#[test]
+fn a_successor_that_ends_before_it_serves_costs_nothing() {
+    let world = World::new();
+    let (first, _) = world.open();
+    on_lane(&first, async |lane| {
+        let (near, far) = UnixStream::pair().unwrap();
+        first.hand_over(near).unwrap();
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let opening = lane.open(&request(world.id(), "/waits"));
+            waiting.spawn_local(async move { opening.await.unwrap().close(&closing(Ending::Completed)) });
+        }
+        tokio::task::yield_now().await;
+        let taken = Journal::take_over(world.options.clone(), world.clock.clone(), far);
+        taken.unwrap().0.shutdown().unwrap();
+        while let Some(waited) = waiting.join_next().await {
+            waited.unwrap();
+        }
+        pass(&world, &lane, "/after").await;
+        lane.flush().await;
+    });
+    first.shutdown().unwrap();
+    let story = world.story();
+    assert_eq!(story.iter().filter(|row| *row == "/waits completed").count(), 8, "{story:?}");
+    assert_eq!(story.last().unwrap(), "/after completed");
 }
 
 #[test]

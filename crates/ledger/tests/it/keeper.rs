@@ -70,6 +70,20 @@ async fn a_keeper_whose_state_is_outdated_catches_up_and_decides_again() {
     assert_eq!(one.keeper.state(), other.keeper.state());
 }
 
+#[tokio::test]
+async fn a_keeper_that_follows_writes_nothing_and_shows_what_another_has_written() {
+    let ledger = Memory::new();
+    let (old, new) = (house(ledger.clone()).await, house(ledger.clone()).await);
+    old.keeper.follow().await;
+    assert!(matches!(old.keeper.execute(grant(1)).await, Err(ExecuteError::Stopped)));
+    new.keeper.execute(grant(1)).await.unwrap();
+    assert_eq!(old.keeper.catch_up().await.unwrap(), at(2));
+    assert_eq!(old.audience.told().newest(), at(2), "published before it was answered");
+    old.keeper.lead().await;
+    old.keeper.execute(revoke_all()).await.unwrap();
+    assert_eq!(new.keeper.catch_up().await.unwrap(), at(3));
+}
+
 /// A ledger that loses the race once.
 struct Outrun {
     ledger: Memory,

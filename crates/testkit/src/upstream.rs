@@ -356,6 +356,9 @@ async fn behave(
         }
         Behavior::Raw(text) => {
             body.take(wire).await?;
+            if text.is_empty() {
+                body.shared.keep_unanswered(body.place);
+            }
             wire.send(text.as_bytes()).await?;
             return Ok(false);
         }

@@ -5,6 +5,7 @@
 //! what the compiler and clippy can check is theirs.
 
 mod absence;
+mod bounds;
 mod habit;
 mod lex;
 mod source;
@@ -24,10 +25,15 @@ Checks the sources against the architecture's absences:
   pure crates await nothing, read no clock, draw no random number, touch no file or socket;
   the gateway never names the control plane, nor the control plane the gateway;
   SQL for events lives in two files; one file turns a refusal into a status; no unsafe code.
-And: no long files, no paths of a machine, no loose ends, a module document on top of each crate.
+And: no long files, no paths of a machine, no loose ends, a module document on top of each crate, and
+the table of bounds as the sources have them.
 
-Example:
-  cargo xtask tidy";
+Options:
+  --write  writes the table of bounds anew first
+
+Examples:
+  cargo xtask tidy
+  cargo xtask tidy --write";
 
 /// One place that breaks a rule.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,6 +66,7 @@ const RULES: &[Rule] = &[
     Rule { name: "no loose ends", find: habit::loose_ends },
     Rule { name: "every crate says what it is", find: habit::silent_crates },
     Rule { name: "every crate has the workspace's lints", find: habit::unlinted_crates },
+    Rule { name: "the table of bounds is what the sources say", find: bounds::stale },
 ];
 
 pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
@@ -67,7 +74,12 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
         println!("{HELP}");
         return Ok(ExitCode::SUCCESS);
     }
+    let write = args.flag("--write");
     args.finish()?;
+    if write {
+        let root = root();
+        std::fs::write(root.join(bounds::PATH), bounds::table(&source::read(&root)?))?;
+    }
     Ok(if check()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

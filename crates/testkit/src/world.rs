@@ -466,9 +466,6 @@ impl World {
     }
 
     /// The numbers that the console shows to monitoring.
-    ///
-    /// # Panics
-    /// The console does not answer.
     pub async fn metrics(&self) -> String {
         let answer = self.console().await.ask(&Ask::get("/metrics")).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -478,10 +475,10 @@ impl World {
     /// A connection to the console's port.
     pub(crate) async fn console(&self) -> Conn {
         let address = self.node().console_address();
-        match self.node().scheme() {
-            "https" => Conn::unkept(tls::connect(address, "localhost", &[]).await.unwrap()),
-            _ => Conn::unkept(tcp(address).await),
+        if self.node().scheme() == "https" {
+            return Conn::unkept(tls::connect(address, "localhost", &[]).await.unwrap());
         }
+        Conn::unkept(tcp(address).await)
     }
 
     /// Microseconds since the world began.

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::node::doors::ConsoleDoor;
-use crate::node::run::{StartError, spawn};
+use crate::node::failed::StartError;
+use crate::node::run::spawn;
 
 /// The console with the sockets it is reached at.
 pub(super) struct ConsoleDoors {

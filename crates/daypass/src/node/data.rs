@@ -7,7 +7,8 @@ use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
-use crate::node::run::{StartError, data_error};
+use crate::node::failed::StartError;
+use crate::node::run::data_error;
 
 /// The bits that let a file's group and others write.
 const OTHERS_WRITE: u32 = 0o022;

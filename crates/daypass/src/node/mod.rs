@@ -13,6 +13,7 @@ mod console;
 pub mod data;
 pub mod doors;
 pub mod enforce;
+mod failed;
 pub mod follow;
 mod handover;
 pub mod people;
@@ -22,5 +23,6 @@ pub mod successor;
 pub mod vitals;
 
 pub use doors::Secured;
+pub use failed::StartError;
 pub use predecessor::{Inherited, Predecessor};
-pub use run::{Node, Parts, StartError};
+pub use run::{Node, Parts};

@@ -29,6 +29,7 @@ use crate::node::console::ConsoleDoors;
 use crate::node::data;
 use crate::node::doors::{BothDoors, Secured};
 use crate::node::enforce::Enforcer;
+use crate::node::failed::StartError;
 use crate::node::follow::follow;
 use crate::node::predecessor::{Inherited, Predecessor};
 use crate::node::vitals::{NodeVitals, VIEW_AGE_MAX};
@@ -72,81 +73,6 @@ pub struct JournalParts {
     pub durability: Durability,
     /// The disk, if not the machine's own.
     pub disk: Option<Arc<dyn journal::Disk>>,
-}
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory cannot be made or used.
-    #[error("cannot use the data directory `{}`", path.display())]
-    Data {
-        /// The directory, or the file in it.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// Another process has the data directory.
-    #[error("another daypass runs on `{}`: stop it first, or give this one a `data` directory of its own", .0.display())]
-    Taken(PathBuf),
-    /// The process before has another one.
-    #[error("the data directory is now `{}`, which a process that takes over cannot change: put `data` back, or stop the server and start it anew", .0.display())]
-    OtherData(PathBuf),
-    /// Somebody else than the server's user could change what it keeps.
-    #[error("the data directory `{}` {exposed}", path.display())]
-    Exposed {
-        /// The directory.
-        path: PathBuf,
-        /// How, and what to do.
-        exposed: data::Exposed,
-    },
-    /// The process before did not let go of the node.
-    #[error("cannot take over from the process before")]
-    Predecessor(#[source] io::Error),
-    /// The journal is not what was written.
-    #[error("cannot open the journal")]
-    Journal(#[from] journal::OpenError),
-    /// The ledger cannot be opened.
-    #[error("cannot open the ledger `{}`", path.display())]
-    Ledger {
-        /// Its file.
-        path: PathBuf,
-        /// What the engine said.
-        #[source]
-        source: ledger::OpenError,
-    },
-    /// The ledger cannot be read, or is not what was appended.
-    #[error("cannot start on the ledger")]
-    Keeper(#[from] ledger::StartError),
-    /// The journal knows of control events that the ledger has lost: an older copy was put back, and what was
-    /// revoked since would be in force again.
-    #[error(
-        "the ledger ends at revision {ledger}, but the journal has recorded revision {journal}: an older ledger was put back; restore the newest one"
-    )]
-    LedgerBehind {
-        /// Where the ledger ends.
-        ledger: Revision,
-        /// What the journal has recorded.
-        journal: Revision,
-    },
-    /// The policy could not be written into the ledger.
-    #[error("cannot put the configuration in force")]
-    Policy(#[source] ExecuteError),
-    /// The empty policy does not compile, which never happens.
-    #[error("cannot begin with an empty policy")]
-    Empty(#[source] access::policy::PolicyError),
-    /// The proxy cannot listen.
-    #[error("cannot start the proxy")]
-    Gateway(#[from] gateway::StartError),
-    /// The console cannot listen.
-    #[error("cannot listen on `{place}` for the console")]
-    Console {
-        /// The address or socket.
-        place: String,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
 }
 
 /// A running node.

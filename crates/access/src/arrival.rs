@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use crate::canonical::Target;
-use crate::credential::CertificateId;
+use crate::credential::{CertificateId, CredentialKind, Digest, NotACredential};
 use crate::id::RequestId;
 use crate::operation::Method;
 use crate::subject::SubjectId;
@@ -27,7 +27,7 @@ pub struct Arrival<'a> {
     /// What it asks for.
     pub target: Target<'a>,
     /// What it shows to say who asks.
-    pub shown: Shown<'a>,
+    pub shown: Shown,
     /// The client certificate of its connection, proven to be in force when it arrived.
     pub certificate: Option<&'a Certificate>,
     /// How long its body is.
@@ -36,11 +36,11 @@ pub struct Arrival<'a> {
 
 /// What stands in the `Authorization` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown<'a> {
+pub enum Shown {
     /// No such header.
     Nothing,
     /// `Bearer` and this.
-    Bearer(&'a [u8]),
+    Bearer(Result<(CredentialKind, Digest), NotACredential>),
     /// Another scheme.
     OtherScheme,
 }

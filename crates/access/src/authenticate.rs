@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::arrival::{Arrival, Certificate, Shown};
-use crate::credential::{self, CredentialId, CredentialKind, Digest};
+use crate::credential::{CredentialId, CredentialKind, Digest};
 use crate::id::{GrantId, RoleName};
 use crate::policy::ApiIndex;
 use crate::quirk::Quirks;
@@ -76,15 +76,15 @@ fn identify<'v>(view: &'v View, arrival: &Arrival<'_>) -> Result<Holder<'v>, Ref
     }
 }
 
-fn hold_shown<'v>(view: &'v View, shown: Shown<'_>, now: Timestamp) -> Result<Holder<'v>, Refused> {
-    let shown = match shown {
-        Shown::Bearer(shown) => shown,
+fn hold_shown(view: &View, shown: Shown, now: Timestamp) -> Result<Holder<'_>, Refused> {
+    let read = match shown {
+        Shown::Bearer(read) => read,
         Shown::Nothing => return Err(missing()),
         Shown::OtherScheme => {
             return Err(invalid("the `Authorization` header does not use the `Bearer` scheme"));
         }
     };
-    let (kind, digest) = credential::parse(shown).map_err(|why| invalid(why.to_string()))?;
+    let (kind, digest) = read.map_err(|why| invalid(why.to_string()))?;
     if kind == CredentialKind::Session {
         return Err(invalid(
             "a session is for the console listener; this listener takes tokens and service keys",

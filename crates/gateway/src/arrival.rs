@@ -13,7 +13,8 @@ use crate::fields::FieldList;
 use crate::grpc;
 use crate::h1::head::Asked;
 use crate::peer::Peer;
-use crate::trace::TraceId;
+use crate::shown::ShownBefore;
+use crate::trace::Trace;
 use crate::websocket::{self, Opening};
 
 /// The parts of a request's head, as parsed and not yet judged.
@@ -22,7 +23,7 @@ pub(crate) struct Head<'a> {
     pub(crate) id: RequestId,
     pub(crate) at: Timestamp,
     pub(crate) peer: &'a Peer,
-    pub(crate) trace: TraceId,
+    pub(crate) trace: Trace,
     pub(crate) version: Version,
     pub(crate) method: &'a str,
     /// How it would ask for a WebSocket.
@@ -33,6 +34,8 @@ pub(crate) struct Head<'a> {
     pub(crate) query: Option<&'a str>,
     pub(crate) body: BodyLength,
     pub(crate) fields: Fields<'a>,
+    /// What the connection showed last.
+    pub(crate) shown_before: &'a ShownBefore,
 }
 
 impl Head<'_> {
@@ -221,7 +224,7 @@ pub(crate) fn arrive<'a>(
         method,
         host,
         target: target(head)?,
-        shown: shown(head.fields.authorization)?,
+        shown: shown(head)?,
         certificate,
         body: head.body,
     })
@@ -313,15 +316,15 @@ fn target<'a>(head: &Head<'a>) -> Result<Target<'a>, Refused> {
     }
 }
 
-fn shown(authorization: Field<'_>) -> Result<Shown<'_>, Refused> {
-    let value = match authorization {
+fn shown(head: &Head<'_>) -> Result<Shown, Refused> {
+    let value = match head.fields.authorization {
         Field::Absent => return Ok(Shown::Nothing),
         Field::Several => return Err(malformed("the request has more than one `Authorization` header")),
         Field::Once(value) => value,
     };
     Ok(match value.split_at_checked(7) {
         Some((scheme, credential)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
-            Shown::Bearer(credential.trim_ascii())
+            Shown::Bearer(head.shown_before.read(credential.trim_ascii()))
         }
         _ => Shown::OtherScheme,
     })
@@ -401,6 +404,7 @@ mod tests {
     use super::*;
     use crate::fields::Sink as _;
     use crate::peer::Security;
+    use crate::trace::TraceId;
 
     fn judge(path: &str, fields: &[(&str, &str)]) -> Result<String, Reason> {
         let mut list = FieldList::default();
@@ -411,7 +415,7 @@ mod tests {
             id: RequestId::from_bytes([0; 16]),
             at: Timestamp::EPOCH,
             peer: &Peer::new([127, 0, 0, 1].into(), Security::None, None),
-            trace: TraceId::new(),
+            trace: Trace::Own(TraceId::new()),
             version: Version::HTTP_11,
             method: "GET",
             opening: Opening::Upgrade,
@@ -420,6 +424,7 @@ mod tests {
             query,
             body: BodyLength::None,
             fields,
+            shown_before: &ShownBefore::default(),
         };
         arrive(&head, None)
             .map(|arrival| format!("{} {}", arrival.host, arrival.target.path()))

@@ -84,7 +84,7 @@ async fn send(
         return answers.failure(&mut admitted, SendFailure::Unreachable);
     };
     let tried = RefCell::new(None);
-    let traceparent = traceparent(&head.trace, core.random());
+    let traceparent = traceparent(head.trace.id(), core.random());
     let own_key = (head.opening == Opening::Connect).then(|| websocket::key([core.random(), core.random()]));
     let outgoing = Outgoing {
         head,

@@ -11,7 +11,8 @@ use crate::h1::framing::{Decoded, Decoder};
 use crate::h1::head::{Asked, Persistence, RequestHead, ResponseHead, Scan};
 use crate::headers;
 use crate::peer::{Peer, Security};
-use crate::trace::TraceId;
+use crate::shown::ShownBefore;
+use crate::trace::{Trace, TraceId};
 use crate::websocket::Opening;
 
 /// A request as it was read and judged.
@@ -100,11 +101,12 @@ fn judged(parsed: &RequestHead) -> Option<Request> {
     let fields = Fields::read(&parsed.fields, parsed.fault);
     let (authority, path, query) = parsed.target();
     let peer = Peer::new([127, 0, 0, 1].into(), Security::None, None);
+    let shown_before = ShownBefore::default();
     let head = Head {
         id: RequestId::from_bytes([0; 16]),
         at: Timestamp::EPOCH,
         peer: &peer,
-        trace: TraceId::new(),
+        trace: Trace::Own(TraceId::new()),
         version: parsed.version,
         method: parsed.method(),
         opening: Opening::Upgrade,
@@ -113,6 +115,7 @@ fn judged(parsed: &RequestHead) -> Option<Request> {
         query,
         body: parsed.body,
         fields,
+        shown_before: &shown_before,
     };
     let arrival = arrive(&head, None).ok()?;
     arrival.target.require(Quirks::NONE).ok()?;

@@ -47,6 +47,7 @@ mod record;
 mod respond;
 mod send;
 mod shared;
+mod shown;
 mod streams;
 mod trace;
 mod transport;

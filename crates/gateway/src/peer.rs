@@ -10,6 +10,7 @@ use arrayvec::ArrayString;
 use crate::arrival::{Field, Fields};
 use crate::clients::Shown;
 use crate::fields::FieldList;
+use crate::shown::ShownBefore;
 use crate::source::{Callers, Standing};
 
 /// Who is at the other end of a connection, or behind the proxy there.
@@ -89,6 +90,7 @@ fn written(ip: IpAddr) -> (ArrayString<48>, ArrayString<64>) {
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) peer: Peer,
+    pub(crate) shown_before: ShownBefore,
     /// The rules by which it was believed when it connected.
     callers: Arc<Callers>,
     standing: Standing,
@@ -101,7 +103,7 @@ const UNTOLD: &str =
 impl Caller {
     pub(crate) fn new(peer: Peer, callers: Arc<Callers>) -> Self {
         let standing = callers.standing(peer.ip);
-        Self { peer, callers, standing }
+        Self { peer, shown_before: ShownBefore::default(), callers, standing }
     }
 
     /// Who asks by a request with these fields, where the other end is believed to speak for others. What it says that

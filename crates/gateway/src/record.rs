@@ -102,7 +102,7 @@ pub(crate) async fn record_intent<'a>(
         user_agent: user_agent(head),
         rule: Some(authorized.rule()),
         revision: picture.view.revision,
-        trace_id: Some(&head.trace),
+        trace_id: head.trace.recorded(),
         observed: None,
     };
     let open = pipeline.lane.open(&request).await.map_err(|_| unrecorded())?;
@@ -175,7 +175,7 @@ pub(crate) async fn record_preflight(
         user_agent: user_agent(head),
         rule: Some(PREFLIGHT_RULE),
         revision: picture.view.revision,
-        trace_id: Some(&head.trace),
+        trace_id: head.trace.recorded(),
         observed: None,
     };
     let open = pipeline.lane.open(&request).await.map_err(|_| journal_unavailable())?;
@@ -217,7 +217,7 @@ pub(crate) async fn record_refusal(
         user_agent: user_agent(head),
         rule: rule.as_deref(),
         revision: picture.view.revision,
-        trace_id: Some(&head.trace),
+        trace_id: head.trace.recorded(),
         observed: None,
     };
     let status = respond::status(refused.reason).as_u16();

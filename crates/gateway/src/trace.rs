@@ -9,10 +9,35 @@ pub(crate) type TraceId = ArrayString<32>;
 /// A `traceparent` field of version 00.
 pub(crate) type TraceParent = ArrayString<55>;
 
-/// The trace id of the caller's `traceparent`, if it is valid, else the request's own id.
-pub(crate) fn trace_id(traceparent: Option<&str>, id: RequestId) -> TraceId {
-    let sent = traceparent.and_then(sent_trace).and_then(|trace| TraceId::from(trace).ok());
-    sent.unwrap_or_else(|| hex(id.as_bytes()))
+/// The trace that a request belongs to.
+#[derive(Debug)]
+pub(crate) enum Trace {
+    /// The caller's.
+    Sent(TraceId),
+    /// One that begins with it: its id is the request's.
+    Own(TraceId),
+}
+
+impl Trace {
+    /// The trace of the caller's `traceparent`, if it is valid, else the request's own.
+    pub(crate) fn of(traceparent: Option<&str>, id: RequestId) -> Self {
+        let sent = traceparent.and_then(sent_trace).and_then(|trace| TraceId::from(trace).ok());
+        sent.map_or_else(|| Self::Own(hex(id.as_bytes())), Self::Sent)
+    }
+
+    pub(crate) const fn id(&self) -> &TraceId {
+        match self {
+            Self::Sent(id) | Self::Own(id) => id,
+        }
+    }
+
+    /// What the journal has to keep: its own id a request has already.
+    pub(crate) fn recorded(&self) -> Option<&str> {
+        match self {
+            Self::Sent(id) => Some(id),
+            Self::Own(_) => None,
+        }
+    }
 }
 
 /// The value of `traceparent` for the next hop (W3C Trace Context, section 3.2.2).
@@ -59,7 +84,7 @@ mod tests {
     #[test]
     fn a_valid_trace_goes_on_and_any_other_begins_anew() {
         let sent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(&*trace_id(Some(sent), OWN), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(Trace::of(Some(sent), OWN).recorded(), Some("0af7651916cd43dd8448eb211c80319c"));
         for wrong in [
             "",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
@@ -68,9 +93,10 @@ mod tests {
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
         ] {
-            assert_eq!(*trace_id(Some(wrong), OWN), *"ab".repeat(16), "{wrong}");
+            let own = Trace::of(Some(wrong), OWN);
+            assert_eq!((own.id().as_str(), own.recorded()), (&*"ab".repeat(16), None), "{wrong}");
         }
-        let next = traceparent(&trace_id(None, OWN), 1);
+        let next = traceparent(Trace::of(None, OWN).id(), 1);
         assert_eq!(*next, *format!("00-{}-0000000000000001-01", "ab".repeat(16)));
     }
 }

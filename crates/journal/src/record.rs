@@ -121,7 +121,7 @@ pub struct Request<'a> {
     /// The ledger's revision the decision was made at.
     #[cbor(n(17), with = "crate::codec::revision")]
     pub revision: Revision,
-    /// The W3C trace id.
+    /// The W3C trace id; absent where it is the request's own id.
     #[n(18)]
     pub trace_id: Option<&'a str>,
     /// The code the request would have been refused with, on an API that only observes.

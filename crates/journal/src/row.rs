@@ -118,6 +118,11 @@ fn as_text<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Res
     serializer.collect_str(value)
 }
 
+/// The trace that begins with a request: its id in hexadecimal (W3C Trace Context, section 3.2.2.3).
+fn own_trace(id: RequestId) -> String {
+    id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn owned(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
 }
@@ -157,7 +162,7 @@ impl RequestRow {
             request_bytes: None,
             response_bytes: None,
             outcome: None,
-            trace_id: owned(request.trace_id),
+            trace_id: owned(request.trace_id).or_else(|| Some(own_trace(request.id))),
         }
     }
 

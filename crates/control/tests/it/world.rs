@@ -131,7 +131,7 @@ pub(crate) fn ask(
         method,
         host: "localhost",
         target: Target::parse(path, None).unwrap(),
-        shown: Shown::Bearer(credential),
+        shown: Shown::Bearer(access::credential::parse(credential)),
         certificate: None,
         body: BodyLength::None,
     };

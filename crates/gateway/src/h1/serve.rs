@@ -29,7 +29,7 @@ use crate::fields::Sink as _;
 use crate::forward::{Brought, Relay, Switched};
 use crate::peer::Caller;
 use crate::respond::{Closes, Names, Own, Reply, problem};
-use crate::trace::trace_id;
+use crate::trace::Trace;
 use crate::transport::Transport;
 use crate::websocket::Opening;
 
@@ -137,7 +137,7 @@ impl Connection<'_> {
             id,
             at,
             peer: behind.as_ref().unwrap_or(&self.caller.peer),
-            trace: trace_id(fields.traceparent.text(), id),
+            trace: Trace::of(fields.traceparent.text(), id),
             version: request.version,
             method: request.method(),
             opening: Opening::Upgrade,
@@ -146,6 +146,7 @@ impl Connection<'_> {
             query,
             body: request.body,
             fields,
+            shown_before: &self.caller.shown_before,
         };
         self.wire.begin_body(request.decoder());
         self.wire.expects_continue.set(head.fields.expects() && request.version == Version::HTTP_11);
@@ -191,7 +192,7 @@ impl Connection<'_> {
             id,
             at,
             peer: &self.caller.peer,
-            trace: trace_id(None, id),
+            trace: Trace::of(None, id),
             version: Version::HTTP_11,
             method: "?",
             opening: Opening::Upgrade,
@@ -200,6 +201,7 @@ impl Connection<'_> {
             query: None,
             body: BodyLength::None,
             fields: Fields::default(),
+            shown_before: &self.caller.shown_before,
         };
         let refused = Refused::because(reason, "the head could not be read");
         let receipt = self.core.pipeline.refuse(&head, &refused).await;

@@ -31,8 +31,8 @@ use crate::bounds::{
     H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, HEAD_TIME_MAX,
 };
 use crate::core::{Core, Phase};
-use crate::peer::{Caller, Peer};
-use crate::trace::trace_id;
+use crate::peer::Caller;
+use crate::trace::Trace;
 use crate::transport::Transport;
 use crate::websocket::Opening;
 
@@ -58,7 +58,7 @@ pub(crate) async fn serve(core: &Rc<Core>, transport: Transport, caller: Rc<Call
         Err(_elapsed) => None,
     };
     if let Some(refused) = ended {
-        refuse(core, &caller.peer, &refused).await;
+        refuse(core, &caller, &refused).await;
     }
 }
 
@@ -75,13 +75,13 @@ fn blame(error: &h2::Error) -> Option<Refused> {
 }
 
 /// Records what the codec refused.
-async fn refuse(core: &Core, peer: &Peer, refused: &Refused) {
+async fn refuse(core: &Core, caller: &Caller, refused: &Refused) {
     let (id, at) = core.fresh_id();
     let head = Head {
         id,
         at,
-        peer,
-        trace: trace_id(None, id),
+        peer: &caller.peer,
+        trace: Trace::of(None, id),
         version: Version::HTTP_2,
         method: "?",
         opening: Opening::Upgrade,
@@ -90,6 +90,7 @@ async fn refuse(core: &Core, peer: &Peer, refused: &Refused) {
         query: None,
         body: BodyLength::None,
         fields: Fields::default(),
+        shown_before: &caller.shown_before,
     };
     core.pipeline.refuse(&head, refused).await;
 }
@@ -204,7 +205,7 @@ impl<'c> Served<'c> {
     fn refuse_stream(&self, reason: Reason) {
         let (core, caller) = (self.core.clone(), self.caller.clone());
         let refused = Refused::because(reason, "the stream was refused before it was a request");
-        tokio::task::spawn_local(async move { refuse(&core, &caller.peer, &refused).await });
+        tokio::task::spawn_local(async move { refuse(&core, &caller, &refused).await });
     }
 
     /// Looks after the connection, every [`H2_BEAT_TIME`].

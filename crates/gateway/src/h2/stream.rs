@@ -28,7 +28,7 @@ use crate::forward::{Brought, Relay, Switched};
 use crate::h1::head::Asked;
 use crate::peer::{Caller, Peer};
 use crate::respond::{Closes, Own, Reply};
-use crate::trace::trace_id;
+use crate::trace::Trace;
 use crate::websocket::Opening;
 
 /// Answers one request.
@@ -53,7 +53,7 @@ pub(super) async fn serve(
     };
     let mut read = Fields::read(&fields, fault(&parts, &fields));
     let behind = caller.behind(&fields, &mut read);
-    let head = head(&parts, read, inbound.length(), (id, at), behind.as_ref().unwrap_or(&caller.peer));
+    let head = head(&parts, read, inbound.length(), (id, at), &caller, behind.as_ref());
     let alarm = core.alarms.alarm();
     let brought = Brought { fields: &fields, inbound, alarm: alarm.clone() };
     let mut answering = Answering { respond, alarm, asked: head.asked() };
@@ -82,14 +82,15 @@ fn head<'p>(
     fields: Fields<'p>,
     body: BodyLength,
     (id, at): (RequestId, access::Timestamp),
-    peer: &'p Peer,
+    caller: &'p Caller,
+    behind: Option<&'p Peer>,
 ) -> Head<'p> {
     let opening = opening(parts);
     Head {
         id,
         at,
-        peer,
-        trace: trace_id(fields.traceparent.text(), id),
+        peer: behind.unwrap_or(&caller.peer),
+        trace: Trace::of(fields.traceparent.text(), id),
         version: parts.version,
         method: if opening == Opening::Connect { "GET" } else { parts.method.as_str() },
         opening,
@@ -98,6 +99,7 @@ fn head<'p>(
         query: parts.uri.query(),
         body,
         fields,
+        shown_before: &caller.shown_before,
     }
 }
 

@@ -68,6 +68,15 @@ pub fn sockets(environment: &Environment) -> Result<Inherited, NotGiven> {
     Ok(given)
 }
 
+/// How long a supervisor that does not listen is waited for, with each thing that it is told.
+const TELL_TIME_MAX: Duration = Duration::from_secs(1);
+
+fn speaking() -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(TELL_TIME_MAX))?;
+    Ok(socket)
+}
+
 /// Who is told how this process is.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -85,20 +94,21 @@ impl Supervisor {
                 Some(name) => SocketAddr::from_abstract_name(name),
                 None => SocketAddr::from_pathname(&place),
             };
-            let told = address.and_then(|address| Ok((UnixDatagram::unbound()?, address)));
+            let told = address.and_then(|address| Ok((speaking()?, address)));
             told.inspect_err(|error| tracing::warn!(%error, place, "the supervisor cannot be told anything"))
                 .ok()
         });
-        let watched =
-            watch_interval(environment).zip(told.as_ref()).and_then(|(interval, (socket, address))| {
-                let (socket, address) = (socket.try_clone().ok()?, address.clone());
-                Some(spawn(async move {
-                    loop {
-                        let _ = socket.send_to_addr(b"WATCHDOG=1", &address);
-                        tokio::time::sleep(interval).await;
-                    }
-                }))
-            });
+        let watched = watch_interval(environment).zip(told.as_ref()).and_then(|(interval, (_, address))| {
+            // One of its own: a supervisor that does not listen misses a sign of life, and nobody waits for it.
+            let (socket, address) = (UnixDatagram::unbound().ok()?, address.clone());
+            socket.set_nonblocking(true).ok()?;
+            Some(spawn(async move {
+                loop {
+                    let _ = socket.send_to_addr(b"WATCHDOG=1", &address);
+                    tokio::time::sleep(interval).await;
+                }
+            }))
+        });
         Self { told, _watched: watched }
     }
 

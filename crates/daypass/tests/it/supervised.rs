@@ -3,7 +3,9 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -33,12 +35,25 @@ fn launch(directory: &TempDir, names: &str) -> Command {
     command
 }
 
-/// The next thing that is told, apart from signs of life.
-fn told(supervisor: &UnixDatagram) -> String {
-    loop {
+/// What a supervisor at this place is told, as it comes: one that does not listen misses signs of life.
+fn listen(place: &Path) -> Receiver<String> {
+    let socket = UnixDatagram::bind(place).unwrap();
+    let (send, heard) = channel();
+    std::thread::spawn(move || {
         let mut text = [0; 512];
-        let read = supervisor.recv(&mut text).unwrap();
-        let text = String::from_utf8_lossy(&text[..read]).into_owned();
+        while let Ok(read) = socket.recv(&mut text) {
+            if send.send(String::from_utf8_lossy(&text[..read]).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    heard
+}
+
+/// The next thing that is told, apart from signs of life.
+fn told(heard: &Receiver<String>) -> String {
+    loop {
+        let text = heard.recv_timeout(Duration::from_secs(30)).unwrap();
         if text != "WATCHDOG=1" {
             return text;
         }
@@ -49,15 +64,12 @@ fn told(supervisor: &UnixDatagram) -> String {
 fn a_supervisor_hears_when_it_is_ready_reloads_is_succeeded_and_stops() {
     let directory = TempDir::new().unwrap();
     let place = directory.path().join("notify");
-    let supervisor = UnixDatagram::bind(&place).unwrap();
-    supervisor.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let supervisor = listen(&place);
     let mut command = launch(&directory, "proxy:console");
     command.env("NOTIFY_SOCKET", &place).env("WATCHDOG_USEC", "20000");
     let mut server = Server::launch(&mut command);
     assert_eq!(told(&supervisor), "READY=1");
-    let mut text = [0; 64];
-    let read = supervisor.recv(&mut text).unwrap();
-    assert_eq!(&text[..read], b"WATCHDOG=1");
+    assert_eq!(supervisor.recv_timeout(Duration::from_secs(30)).unwrap(), "WATCHDOG=1");
     server.signal(Signal::HUP);
     assert!(told(&supervisor).starts_with("RELOADING=1\nMONOTONIC_USEC="));
     assert_eq!(told(&supervisor), "READY=1");
@@ -69,6 +81,21 @@ fn a_supervisor_hears_when_it_is_ready_reloads_is_succeeded_and_stops() {
     assert_eq!(server.ended(), Some(0));
     server.signal(Signal::TERM);
     assert_eq!(told(&supervisor), "STOPPING=1");
+}
+
+#[test]
+fn a_supervisor_that_does_not_listen_holds_up_nothing() {
+    let directory = TempDir::new().unwrap();
+    let place = directory.path().join("notify");
+    let deaf = UnixDatagram::bind(&place).unwrap();
+    let mut command = launch(&directory, "proxy:console");
+    command.env("NOTIFY_SOCKET", &place).env("WATCHDOG_USEC", "2000");
+    let mut server = Server::launch(&mut command);
+    for _ in 0..2 {
+        server.signal(Signal::HUP);
+        server.wait_for("the configuration was reloaded");
+    }
+    drop(deaf);
 }
 
 #[test]

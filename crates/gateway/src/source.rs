@@ -19,7 +19,7 @@ pub struct Callers {
     pub proxies: Vec<IpNet>,
     /// How they say it.
     pub speak: Speak,
-    /// How many connections of one source may be open; half of all by default.
+    /// How many connections of one source may be open; half of all by default, but for loopback.
     pub connections_per_source_max: Option<usize>,
 }
 
@@ -118,8 +118,9 @@ impl Sources {
     /// Counts one more connection from `ip`, unless its source has as many as one may.
     pub(crate) fn count(self: &Arc<Self>, ip: IpAddr) -> Option<Place> {
         let source = source_of(ip);
-        let half = self.connections_max.div_ceil(2);
-        let most = self.callers.load().connections_per_source_max.unwrap_or(half);
+        // What asks from this machine has its bound in the connections of all.
+        let usual = if ip.is_loopback() { usize::MAX } else { self.connections_max.div_ceil(2) };
+        let most = self.callers.load().connections_per_source_max.unwrap_or(usual);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(source).or_default();
         if *count >= most {
@@ -196,6 +197,9 @@ mod tests {
         let held = [sources.count(one), sources.count(one)];
         assert!(held.iter().all(Option::is_some) && sources.count(one).is_none());
         assert!(sources.count(other).is_some());
+        let local = [(); 5].map(|()| sources.count([127, 0, 0, 1].into()));
+        assert!(local.iter().all(Option::is_some));
+        drop(local);
         sources.replace(Callers { connections_per_source_max: Some(3), ..Callers::default() });
         assert!(sources.count(one).is_some());
         drop(held);

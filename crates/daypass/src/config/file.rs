@@ -102,7 +102,7 @@ pub struct Listen {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trusted_proxies: Option<TrustedProxies>,
     /// How many connections to the proxy one source may have open: an IPv4 address, or the first 64 bits of an IPv6
-    /// address. Half of all by default.
+    /// address. Half of all by default, but for loopback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_per_source: Option<Placed<u32>>,

@@ -130,6 +130,8 @@ impl Preflight {
         let policy = &picture.view.policy;
         let (api, rest) = policy.route(arrival.host, arrival.target.path())?;
         let cors = picture.forward(api)?.cors.as_ref()?;
+        // A path that the API does not take is refused, whatever is asked of it.
+        arrival.target.require(policy.api(api)?.quirks).ok()?;
         let path = if rest.is_empty() { "/" } else { rest };
         let allowed = |method: &Method| {
             let operation = policy.operation(api, *method, path).map(|(place, _)| place);

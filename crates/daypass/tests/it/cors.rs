@@ -58,6 +58,17 @@ async fn a_preflight_of_a_listed_origin_is_answered_and_recorded_and_goes_nowher
 }
 
 #[tokio::test]
+async fn a_preflight_for_a_path_that_its_api_does_not_take_is_refused() {
+    let world = world().await;
+    for path in ["/app/v1%2Forders", "/app/v1;x/orders", "/app//v1/orders", "/app/v1/%2e%2e/orders"] {
+        let answer = world.send(&preflight(path, APP)).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "request_malformed"), "{path}");
+        assert_eq!(world.row(&answer).await.decision, Decision::Refuse);
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn who_is_not_listed_is_told_nothing() {
     let world = world().await;
     for origin in ["https://app.example.evil", "http://app.example", "null", "*"] {

@@ -12,7 +12,7 @@ use crate::bounds::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use crate::fields::FieldList;
 use crate::grpc;
 use crate::h1::head::Asked;
-use crate::peer::Peer;
+use crate::peer::{Caller, Peer};
 use crate::shown::ShownBefore;
 use crate::trace::Trace;
 use crate::websocket::{self, Opening};
@@ -36,6 +36,27 @@ pub(crate) struct Head<'a> {
     pub(crate) fields: Fields<'a>,
     /// What the connection showed last.
     pub(crate) shown_before: &'a ShownBefore,
+}
+
+impl<'a> Head<'a> {
+    /// The head of what could not be read as a request: who sent it, and nothing else.
+    pub(crate) fn unread((id, at): (RequestId, Timestamp), caller: &'a Caller, version: Version) -> Self {
+        Self {
+            id,
+            at,
+            peer: &caller.peer,
+            trace: Trace::of(None, id),
+            version,
+            method: "?",
+            opening: Opening::Upgrade,
+            authority: None,
+            path: "?",
+            query: None,
+            body: BodyLength::None,
+            fields: Fields::default(),
+            shown_before: &caller.shown_before,
+        }
+    }
 }
 
 impl Head<'_> {

@@ -187,26 +187,11 @@ impl Connection<'_> {
 
     /// Refuses what could not be read as a request.
     async fn refuse_unread(&self, reason: Reason) -> Next {
-        let (id, at) = self.core.fresh_id();
-        let head = Head {
-            id,
-            at,
-            peer: &self.caller.peer,
-            trace: Trace::of(None, id),
-            version: Version::HTTP_11,
-            method: "?",
-            opening: Opening::Upgrade,
-            authority: None,
-            path: "?",
-            query: None,
-            body: BodyLength::None,
-            fields: Fields::default(),
-            shown_before: &self.caller.shown_before,
-        };
+        let head = Head::unread(self.core.fresh_id(), self.caller, Version::HTTP_11);
         let refused = Refused::because(reason, "the head could not be read");
         let receipt = self.core.pipeline.refuse(&head, &refused).await;
-        let names = Names::new(id, self.core.node(), receipt);
-        let Reply::Own(own) = problem(&refused, id, &names, self.core.clock.now(), Dialect::Http) else {
+        let names = Names::new(head.id, self.core.node(), receipt);
+        let Reply::Own(own) = problem(&refused, head.id, &names, self.core.clock.now(), Dialect::Http) else {
             return Next::Drop;
         };
         self.write_own(&own, Asked::Other, Persistence::Close);

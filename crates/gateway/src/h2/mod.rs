@@ -15,7 +15,6 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use access::arrival::BodyLength;
 use access::{Reason, Refused};
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
@@ -24,7 +23,7 @@ use http::{Request, Version};
 
 use self::meter::{Breach, Meter, Metered, Moved};
 use crate::alarm::Alarm;
-use crate::arrival::{Fields, Head};
+use crate::arrival::Head;
 use crate::bounds::{
     CLIENT_IDLE_TIME_MAX, CLIENT_STALL_TIME_MAX, CUT_TIME_MAX, H2_BEAT_TIME, H2_CONNECTION_WINDOW_BYTES,
     H2_FAULTY_STREAMS_MAX, H2_HEADER_LIST_BYTES_MAX, H2_RESETS_PENDING_MAX, H2_SEND_BYTES_MAX,
@@ -32,9 +31,7 @@ use crate::bounds::{
 };
 use crate::core::{Core, Phase};
 use crate::peer::Caller;
-use crate::trace::Trace;
 use crate::transport::Transport;
-use crate::websocket::Opening;
 
 pub(crate) use self::body::Receiving;
 
@@ -76,22 +73,7 @@ fn blame(error: &h2::Error) -> Option<Refused> {
 
 /// Records what the codec refused.
 async fn refuse(core: &Core, caller: &Caller, refused: &Refused) {
-    let (id, at) = core.fresh_id();
-    let head = Head {
-        id,
-        at,
-        peer: &caller.peer,
-        trace: Trace::of(None, id),
-        version: Version::HTTP_2,
-        method: "?",
-        opening: Opening::Upgrade,
-        authority: None,
-        path: "?",
-        query: None,
-        body: BodyLength::None,
-        fields: Fields::default(),
-        shown_before: &caller.shown_before,
-    };
+    let head = Head::unread(core.fresh_id(), caller, Version::HTTP_2);
     core.pipeline.refuse(&head, refused).await;
 }
 

@@ -29,7 +29,10 @@ pub const END_STREAM: u8 = 1;
 /// `END_HEADERS`.
 pub const END_HEADERS: u8 = 4;
 
-/// A frame as it came.
+/// How a client begins a connection (RFC 9113, section 3.4).
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// What it is for.
@@ -43,6 +46,18 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// A frame of these parts.
+    #[must_use]
+    pub fn new(kind: u8, flags: u8, stream: u32, payload: impl Into<Vec<u8>>) -> Self {
+        Self { kind, flags, stream, payload: payload.into() }
+    }
+
+    /// The bytes that are sent.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        frame(self.kind, self.flags, self.stream, &self.payload)
+    }
+
     /// The error code of a `RST_STREAM` or a `GOAWAY`.
     #[must_use]
     pub fn code(&self) -> u32 {
@@ -62,18 +77,32 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A header block without compression (RFC 7541, section 6.2.2), of names and values shorter than 127 bytes.
+/// A field block of literals without indexing (RFC 7541, section 6.2.2).
 #[must_use]
-pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub fn block<N: AsRef<[u8]>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);
-        for text in [name, value] {
-            block.push(u8::try_from(text.len()).ok().filter(|length| *length < 127).expect("a short text"));
-            block.extend(text.as_bytes());
+        for text in [name.as_ref(), value.as_ref()] {
+            push_length(&mut block, text.len());
+            block.extend(text);
         }
     }
     block
+}
+
+/// An integer with a prefix of 7 bits (RFC 7541, section 5.1).
+fn push_length(block: &mut Vec<u8>, length: usize) {
+    if length < 127 {
+        return block.push(u8::try_from(length).unwrap_or(0));
+    }
+    block.push(127);
+    let mut rest = length - 127;
+    while rest >= 128 {
+        block.push(u8::try_from(rest % 128 + 128).unwrap_or(0));
+        rest /= 128;
+    }
+    block.push(u8::try_from(rest).unwrap_or(0));
 }
 
 /// The fields of a request without a body.
@@ -85,7 +114,7 @@ pub fn get(path: &str) -> Vec<(&str, &str)> {
 impl Frames {
     pub(crate) async fn over(stream: TcpStream) -> Self {
         let mut frames = Self(stream);
-        frames.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()).await;
+        frames.send(PREFACE).await;
         frames.send(frame(SETTINGS, 0, 0, &[])).await;
         frames
     }
@@ -123,5 +152,19 @@ impl Frames {
         let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
         self.0.read_exact(&mut payload).await?;
         Ok(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_spelled_as_integers_are() {
+        let value = "a".repeat(300);
+        let block = block(&[("b", value.as_str())]);
+        assert_eq!(&block[..6], &[0, 1, b'b', 127, 0xad, 1]);
+        assert_eq!(block.len(), 306);
+        assert_eq!(Frame::new(DATA, 1, 3, "ab").bytes(), b"\0\0\x02\0\x01\0\0\0\x03ab");
     }
 }

@@ -84,7 +84,7 @@ impl Stage {
         eventually("the new process serves", serves).await
     }
 
-    /// What became of each request, in order; the same in a row are told once.
+    /// What became of each request, in order; of those that looked for the new process the last.
     fn outcomes(&self) -> Vec<String> {
         let rows: Vec<Value> = serde_json::from_str(&self.run(&["audit", "search", "-o", "json"])).unwrap();
         let told = |row: &Value| {
@@ -93,7 +93,7 @@ impl Stage {
         let mut outcomes: Vec<_> = rows.iter().map(|row| (row["leaf"].as_u64(), told(row))).collect();
         outcomes.sort();
         let mut told: Vec<_> = outcomes.into_iter().map(|(_, told)| told).collect();
-        told.dedup();
+        told.dedup_by(|later, earlier| later == earlier && later == "/3 completed");
         told
     }
 }
@@ -152,5 +152,5 @@ async fn who_cannot_take_over_leaves_everything_as_it_was() {
     stage.server.wait_for("the process before this one still ends what it has open");
     drop(events);
     assert_eq!(stage.server.ended(), Some(0));
-    assert_eq!(stage.outcomes(), ["/events abandoned", "/1 completed", "/3 completed"]);
+    assert_eq!(stage.outcomes(), ["/events abandoned", "/1 completed", "/1 completed", "/3 completed"]);
 }

@@ -9,7 +9,8 @@ use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::client::{Duplex, tcp};
-pub use crate::frames::{END_HEADERS, END_STREAM};
+use crate::frames::PREFACE;
+pub use crate::frames::{END_HEADERS, END_STREAM, Frame, block};
 use crate::tls;
 use crate::world::World;
 
@@ -23,63 +24,6 @@ pub mod kind {
 
 /// The payload begins with the length of its padding.
 pub const PADDED: u8 = 8;
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// One frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    /// See [`kind`].
-    pub kind: u8,
-    /// Such as [`END_STREAM`].
-    pub flags: u8,
-    /// Which stream; 0 for the connection.
-    pub stream: u32,
-    /// What it carries.
-    pub payload: Vec<u8>,
-}
-
-impl Frame {
-    /// A frame of these parts.
-    #[must_use]
-    pub fn new(kind: u8, flags: u8, stream: u32, payload: impl Into<Vec<u8>>) -> Self {
-        Self { kind, flags, stream, payload: payload.into() }
-    }
-
-    /// The bytes that are sent.
-    #[must_use]
-    pub fn bytes(&self) -> Vec<u8> {
-        crate::frames::frame(self.kind, self.flags, self.stream, &self.payload)
-    }
-}
-
-/// A field block of literals.
-#[must_use]
-pub fn block<N: AsRef<[u8]>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name.as_ref(), value.as_ref()] {
-            push_length(&mut block, text.len());
-            block.extend(text);
-        }
-    }
-    block
-}
-
-/// An integer with a prefix of 7 bits (RFC 7541, section 5.1).
-fn push_length(block: &mut Vec<u8>, length: usize) {
-    if length < 127 {
-        return block.push(u8::try_from(length).unwrap_or(0));
-    }
-    block.push(127);
-    let mut rest = length - 127;
-    while rest >= 128 {
-        block.push(u8::try_from(rest % 128 + 128).unwrap_or(0));
-        rest /= 128;
-    }
-    block.push(u8::try_from(rest).unwrap_or(0));
-}
 
 /// What became of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -256,14 +200,5 @@ mod tests {
         // 6400 is "302" in the examples of RFC 7541, appendix C.6.
         assert_eq!(status(&[0x48, 0x82, 0x64, 0x02]), Some(302));
         assert_eq!(status(&[0x7f]), None);
-    }
-
-    #[test]
-    fn lengths_are_spelled_as_integers_are() {
-        let value = "a".repeat(300);
-        let block = block(&[("b", value.as_str())]);
-        assert_eq!(&block[..6], &[0, 1, b'b', 127, 0xad, 1]);
-        assert_eq!(block.len(), 306);
-        assert_eq!(Frame::new(kind::DATA, 1, 3, "ab").bytes(), b"\0\0\x02\0\x01\0\0\0\x03ab");
     }
 }

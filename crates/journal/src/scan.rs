@@ -179,7 +179,17 @@ impl Scan {
     }
 
     /// Why there is no record here.
+    ///
+    /// What is being written is read as a whole no more than it is written as one: the end of a commit may be seen
+    /// without its start. Since the start was written first, whoever looks again sees it; damage stays.
     pub(crate) fn judge(&mut self) -> Result<Verdict, ReadError> {
+        match self.look()? {
+            Verdict::Corrupt => self.look(),
+            verdict => Ok(verdict),
+        }
+    }
+
+    fn look(&mut self) -> Result<Verdict, ReadError> {
         self.refresh();
         judge(&mut self.blocks, self.at, self.header.durability).map_err(|fault| self.io(fault))
     }

@@ -363,15 +363,15 @@ fn cores(environment: &Environment) -> anyhow::Result<usize> {
 /// Descriptors that are never given to clients of the proxy: console, socket, ledger, journal, the rest.
 const DESCRIPTORS_RESERVED: u64 = 512;
 
-/// How many client connections each core takes: what the system allows this process, less a reserve, and one more
-/// descriptor toward the upstream for each. Raises the soft limit to the hard one first.
-fn connections_per_core(cores: usize) -> usize {
+/// How many connections each core may have open: what the system allows this process, less a reserve. Raises the soft
+/// limit to the hard one first.
+fn descriptors_per_core(cores: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let free = allowed.saturating_sub(DESCRIPTORS_RESERVED).max(allowed / 2);
-    let each = free / 2 / u64::try_from(cores).unwrap_or(u64::MAX).max(1);
+    let each = free / u64::try_from(cores).unwrap_or(u64::MAX).max(1);
     usize::try_from(each).unwrap_or(usize::MAX).max(1)
 }
 
@@ -395,7 +395,7 @@ pub fn parts(settings: Settings) -> anyhow::Result<Parts> {
         predecessor: None,
         secured: Secured::with(&settings.tls, settings.callers, &clock)?,
         cores,
-        connections_per_core: connections_per_core(cores),
+        descriptors_per_core: descriptors_per_core(cores),
         journal: JournalParts { durability, disk: None },
         plans: plans(settings.forwards)?,
         policy: settings.policy,

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::body::Upload;
 use crate::bounds::{UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_PING_TIME};
 use crate::core::LocalExecutor;
+use crate::descriptors::Descriptor;
 use crate::endpoint::{Dial, Endpoint};
 use crate::health::Trouble;
 use crate::listen::keep_alive;
@@ -72,12 +73,13 @@ async fn tcp(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
 pub(crate) async fn connect_http2(
     endpoint: &Endpoint,
     patience: Duration,
+    descriptor: Descriptor,
 ) -> Result<(Sender, Rc<Room>), Unconnected> {
-    let connecting = tokio::time::timeout(patience, http2(endpoint));
+    let connecting = tokio::time::timeout(patience, http2(endpoint, descriptor));
     connecting.await.unwrap_or(Err(Unconnected::Unreachable))
 }
 
-async fn http2(endpoint: &Endpoint) -> Result<(Sender, Rc<Room>), Unconnected> {
+async fn http2(endpoint: &Endpoint, descriptor: Descriptor) -> Result<(Sender, Rc<Room>), Unconnected> {
     let stream = secured(endpoint).await?;
     let heard = Rc::new(Notify::new());
     let mut builder = http2::Builder::new(Observed(heard.clone()));
@@ -91,11 +93,11 @@ async fn http2(endpoint: &Endpoint) -> Result<(Sender, Rc<Room>), Unconnected> {
     let handshake = builder.handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|_| Unconnected::Unreachable)?;
     let room = Rc::new(Room { connection: RefCell::new(Some(connection)), heard });
-    tokio::task::spawn_local(drive(room.clone()));
+    tokio::task::spawn_local(drive(room.clone(), descriptor));
     room.known().await.map(|()| (sender, room))
 }
 
-async fn drive(room: Rc<Room>) {
+async fn drive(room: Rc<Room>, descriptor: Descriptor) {
     let ended = poll_fn(|cx| match &mut *room.connection.borrow_mut() {
         Some(connection) => Pin::new(connection).poll(cx),
         None => Poll::Ready(Ok(())),
@@ -105,6 +107,7 @@ async fn drive(room: Rc<Room>) {
     }
     // Dropped, it gives back the requests that wait for it.
     room.connection.take();
+    drop(descriptor);
     room.heard.notify_one();
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alarm::{Alarms, Rest};
 use crate::arrival::Head;
+use crate::descriptors::Descriptors;
 use crate::forward::{Brought, forward};
 use crate::gateway::Acknowledgements;
 use crate::pipeline::Pipeline;
@@ -25,19 +26,8 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     node: Arc<str>,
     random: RefCell<fastrand::Rng>,
-    /// How many client connections are open.
-    connections: Cell<usize>,
+    pub(crate) descriptors: Rc<Descriptors>,
     phase: Cell<Phase>,
-}
-
-/// One client connection, counted while it is open.
-#[derive(Debug)]
-pub(crate) struct Counted(Rc<Core>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.connections.set(self.0.connections.get().saturating_sub(1));
-    }
 }
 
 /// What a core is told by the node.
@@ -79,28 +69,19 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
 }
 
 impl Core {
-    pub(crate) fn new(pipeline: Pipeline, node: Arc<str>, seed: u64) -> Self {
-        let clock = pipeline.clock.clone();
+    pub(crate) fn new(pipeline: Pipeline, node: Arc<str>, seed: u64, descriptors: Descriptors) -> Self {
+        let (clock, descriptors) = (pipeline.clock.clone(), Rc::new(descriptors));
         Self {
             // Not the numbers that ids are made of.
-            pool: Rc::new(Pool::new(clock.clone(), seed.rotate_left(32))),
+            pool: Rc::new(Pool::new(clock.clone(), seed.rotate_left(32), descriptors.clone())),
             alarms: Rc::default(),
             clock,
             pipeline,
             node,
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
-            connections: Cell::new(0),
+            descriptors,
             phase: Cell::new(Phase::Serving),
         }
-    }
-
-    /// Counts one more connection, unless there are `most` already.
-    pub(crate) fn count_connection(self: &Rc<Self>, most: usize) -> Option<Counted> {
-        let open = self.connections.get();
-        (open < most).then(|| {
-            self.connections.set(open.saturating_add(1));
-            Counted(self.clone())
-        })
     }
 
     /// The name of the node in receipts.
@@ -181,7 +162,7 @@ impl Core {
                     self.pipeline.streams.cut_all();
                 }
                 Order::Count(reply) => {
-                    let (exchanges, connections) = (self.pipeline.streams.len(), self.connections.get());
+                    let (exchanges, connections) = (self.pipeline.streams.len(), self.descriptors.clients());
                     let _ = reply.send(Open { exchanges, connections });
                 }
             }

@@ -12,6 +12,11 @@ pub(crate) fn told(failure: SendFailure) -> Refused {
             "no upstream of this API could be connected to; nothing of the request was sent",
             "look whether the API runs at the addresses in its `upstreams:`",
         ),
+        SendFailure::NoRoom => (
+            Reason::UpstreamUnreachable,
+            "this node has as many connections open as it may; nothing of the request was sent",
+            "try again in a moment; an operator gives the server more descriptors (`ulimit -n`, `LimitNOFILE=`)",
+        ),
         SendFailure::Failing => (
             Reason::UpstreamUnreachable,
             "every upstream of this API fails its health checks; nothing of the request was sent",

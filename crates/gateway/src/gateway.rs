@@ -11,8 +11,8 @@ use access::{Clock, Revision, Timestamp};
 use journal::Journal;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::bounds::CONNECTIONS_PER_CORE_MAX;
 use crate::core::{Core, Open, Order, Phase};
+use crate::descriptors::Descriptors;
 use crate::limits::Limits;
 use crate::listen;
 use crate::picture::{Picture, Views};
@@ -48,8 +48,9 @@ pub struct Options {
     pub doors: Arc<Doors>,
     /// Whom it believes, and how many connections a source may have.
     pub sources: Arc<Sources>,
-    /// How many client connections each thread takes; at most [`crate::bounds::CONNECTIONS_PER_CORE_MAX`].
-    pub connections_per_core: usize,
+    /// How many connections each thread may have open: [`clients_max`](crate::clients_max) of them toward clients, the rest and what those
+    /// leave toward upstreams.
+    pub descriptors_per_core: usize,
 }
 
 /// Why a gateway did not start.
@@ -132,7 +133,7 @@ impl Gateway {
                 listeners,
                 doors: options.doors.clone(),
                 sources: options.sources.clone(),
-                connections_max: options.connections_per_core.min(CONNECTIONS_PER_CORE_MAX),
+                descriptors: options.descriptors_per_core,
                 orders: receiver,
                 acknowledgements: acknowledgements.clone(),
                 phase: phase.subscribe(),
@@ -273,7 +274,7 @@ struct Seed {
     listeners: Vec<TcpListener>,
     doors: Arc<Doors>,
     sources: Arc<Sources>,
-    connections_max: usize,
+    descriptors: usize,
     orders: mpsc::Receiver<Order>,
     acknowledgements: Arc<Acknowledgements>,
     phase: watch::Receiver<Phase>,
@@ -306,7 +307,8 @@ impl Seed {
             lane,
             clock: self.clock.clone(),
         };
-        let core = Rc::new(Core::new(pipeline, self.node, self.random));
+        let descriptors = Descriptors::new(self.descriptors);
+        let core = Rc::new(Core::new(pipeline, self.node, self.random, descriptors));
         let (watching, clock) = (core.clone(), self.clock);
         let deadlines = tokio::task::spawn_local(async move {
             let Pipeline { views, doors, streams, .. } = &watching.pipeline;
@@ -317,8 +319,8 @@ impl Seed {
         let phases = tokio::task::spawn_local(async move { watching.watch_phase(phase).await });
         for listener in listeners {
             let (core, doors, sources) = (core.clone(), self.doors.clone(), self.sources.clone());
-            let (most, phase) = (self.connections_max, self.phase.clone());
-            tokio::task::spawn_local(listen::serve(core, listener, most, doors, sources, phase));
+            let serving = listen::serve(core, listener, doors, sources, self.phase.clone());
+            tokio::task::spawn_local(serving);
         }
         core.obey(self.orders, &self.acknowledgements).await;
         for task in [deadlines, ticks, phases] {

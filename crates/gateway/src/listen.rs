@@ -17,6 +17,7 @@ use tokio_rustls::TlsStream;
 use crate::announced::announced;
 use crate::bounds::{DRAIN_QUIET_TIME, HEAD_TIME_MAX, TCP_KEEP_ALIVE_TIME};
 use crate::core::{Core, Phase, draining};
+use crate::descriptors::Toward;
 use crate::gateway::StartError;
 use crate::peer::{Caller, Peer, Security};
 use crate::source::{Place, Sources, Standing};
@@ -104,12 +105,11 @@ fn bind(address: SocketAddr, share: Share) -> std::io::Result<std::net::TcpListe
 pub(crate) async fn serve(
     core: Rc<Core>,
     listener: TcpListener,
-    connections_max: usize,
     doors: Arc<Doors>,
     sources: Arc<Sources>,
     phase: watch::Receiver<Phase>,
 ) {
-    let open = |stream: TcpStream, peer: SocketAddr| match core.count_connection(connections_max) {
+    let open = |stream: TcpStream, peer: SocketAddr| match core.descriptors.take(Toward::Client) {
         Some(counted) => {
             let (core, phase) = (core.clone(), phase.clone());
             let met = (doors.tls(), sources.clone());

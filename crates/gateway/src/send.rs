@@ -71,6 +71,11 @@ impl Sends<'_, '_> {
                     }
                     next = self.next();
                 }
+                Attempt::NoRoom(unsent) => {
+                    // Another may have an idle connection.
+                    (upload, failure) = (unsent, SendFailure::NoRoom);
+                    next = self.next();
+                }
                 Attempt::Unheard(unheard, line) => {
                     if line == Line::Fresh {
                         self.pool.note(endpoint, SendFailure::Closed);

@@ -15,6 +15,7 @@ use crate::balance::{InFlight, Loads};
 use crate::body::{Inbound, Stopped, Upload};
 use crate::bounds::{UPSTREAM_IDLE_MAX, UPSTREAM_IDLE_TIME_MAX};
 use crate::connect::{Unconnected, connect, connect_http2};
+use crate::descriptors::{Descriptor, Descriptors, Toward};
 use crate::endpoint::Endpoint;
 use crate::fields::FieldList;
 use crate::h1::client::{Heard, NoAnswer, Sending, Sent, Switching, exchange};
@@ -35,6 +36,7 @@ pub(crate) struct Pool {
     pub(crate) clock: Arc<dyn Clock>,
     idle: RefCell<Idle>,
     shared: Shared,
+    descriptors: Rc<Descriptors>,
     pub(crate) loads: Loads,
     pub(crate) random: RefCell<fastrand::Rng>,
 }
@@ -46,6 +48,8 @@ pub(crate) enum SendFailure {
     Unreachable,
     /// Every upstream fails its checks; nothing was sent.
     Failing,
+    /// This node may open no more connections; nothing was sent.
+    NoRoom,
     /// The last that could be connected to did not prove who it is; nothing was sent.
     Unproven(Unproven),
     /// The upstream closed before it answered.
@@ -131,6 +135,8 @@ pub(crate) enum Attempt {
     Answered(Answered),
     /// Nothing of the request was sent.
     Unsent(Upload, Unconnected),
+    /// Nor was it tried: this node may open no more connections.
+    NoRoom(Upload),
     /// The connection closed before a byte of the answer came, and nothing of the body had been taken.
     Unheard(Upload, Line),
     /// It may have been sent, and must not be sent again.
@@ -164,7 +170,7 @@ impl SendFailure {
     /// Whether nothing of the request can have arrived.
     pub(crate) const fn is_before_sending(self) -> bool {
         match self {
-            Self::Unreachable | Self::Failing | Self::Unproven(_) | Self::NoSwitch => true,
+            Self::Unreachable | Self::Failing | Self::NoRoom | Self::Unproven(_) | Self::NoSwitch => true,
             Self::Closed
             | Self::Malformed
             | Self::Upload
@@ -183,6 +189,7 @@ impl SendFailure {
             // What could not be connected to is told where that happens; the rest is not the upstream's doing.
             Self::Unreachable
             | Self::Failing
+            | Self::NoRoom
             | Self::Unproven(_)
             | Self::Upload
             | Self::NoSwitch
@@ -192,11 +199,12 @@ impl SendFailure {
 }
 
 impl Pool {
-    pub(crate) fn new(clock: Arc<dyn Clock>, seed: u64) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, seed: u64, descriptors: Rc<Descriptors>) -> Self {
         Self {
             clock,
             idle: RefCell::default(),
             shared: Shared::default(),
+            descriptors,
             loads: Loads::default(),
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
         }
@@ -240,9 +248,10 @@ impl Pool {
                 other => return other,
             }
         }
+        let Some(descriptor) = self.descriptor() else { return Attempt::NoRoom(upload) };
         match connect(endpoint, outgoing.forward.patience.connect).await {
             Ok(stream) => {
-                let wire = Rc::new(Wire::new(stream));
+                let wire = Rc::new(Wire::counted(stream, Some(descriptor)));
                 self.send_over(wire, Line::Fresh, endpoint, outgoing, upload).await
             }
             Err(why) => Attempt::Unsent(upload, why),
@@ -309,6 +318,15 @@ impl Pool {
         }
     }
 
+    /// Room for one more connection, if need be in the place of one that is idle.
+    fn descriptor(&self) -> Option<Descriptor> {
+        self.descriptors.take(Toward::Upstream).or_else(|| {
+            let idle = self.idle.borrow_mut().values_mut().find_map(VecDeque::pop_front);
+            drop(idle);
+            self.descriptors.take(Toward::Upstream)
+        })
+    }
+
     fn take_idle(&self, place: &str) -> Option<Rc<Wire>> {
         let mut idle = self.idle.borrow_mut();
         let line = idle.get_mut(place)?;
@@ -355,7 +373,8 @@ impl Pool {
                 other => return other,
             }
         }
-        match connect_http2(endpoint, outgoing.forward.patience.connect).await {
+        let Some(descriptor) = self.descriptor() else { return Attempt::NoRoom(upload) };
+        match connect_http2(endpoint, outgoing.forward.patience.connect, descriptor).await {
             Ok(made) => {
                 let fresh = self.shared.add(endpoint.place.clone(), made);
                 self.send_stream(fresh, Line::Fresh, endpoint, outgoing, upload).await

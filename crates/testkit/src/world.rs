@@ -163,7 +163,7 @@ impl World {
             predecessor: None,
             secured: self.secured(&settings.tls, &settings.callers),
             cores: self.setup.cores,
-            connections_per_core: CONNECTIONS_MAX,
+            descriptors_per_core: CONNECTIONS_MAX,
             journal: JournalParts {
                 durability: self.setup.durability,
                 disk: Some(Arc::new(self.disk.clone())),

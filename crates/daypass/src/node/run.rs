@@ -53,8 +53,8 @@ pub struct Parts {
     pub secured: Secured,
     /// How many threads the proxy has.
     pub cores: usize,
-    /// How many client connections each of them takes.
-    pub connections_per_core: usize,
+    /// How many connections each of them may have open, toward clients and upstreams.
+    pub descriptors_per_core: usize,
     /// When a record counts as written, and on which disk.
     pub journal: JournalParts,
     /// What is allowed.
@@ -126,7 +126,8 @@ impl Node {
         let adopted = adopt(&keeper, &bridge, parts.policy, parts.plans).await;
         let revision = adopted.map_err(StartError::Policy)?;
         let configured = Arc::new(Configured::new(revision, parts.clock.now()));
-        let doors = BothDoors::new(parts.secured, parts.cores.saturating_mul(parts.connections_per_core));
+        let clients_max = gateway::clients_max(parts.descriptors_per_core);
+        let doors = BothDoors::new(parts.secured, parts.cores.saturating_mul(clients_max));
         let options = gateway::Options {
             address: parts.proxy,
             sockets: inherited.proxy,
@@ -135,7 +136,7 @@ impl Node {
             cores: parts.cores,
             node: name.clone(),
             seed: seed(&*parts.entropy),
-            connections_per_core: parts.connections_per_core,
+            descriptors_per_core: parts.descriptors_per_core,
         };
         let gateway = Arc::new(Gateway::start(options, views.clone(), &journal, parts.clock.clone())?);
         bridge.connect(gateway.clone());

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::framing::{Decoded, Decoder, Unframed};
 use crate::bounds::{BODY_INBOX_BYTES_MAX, INBOX_BYTES, KEPT_BUFFER_BYTES_MAX, PIECE_BYTES_MAX};
+use crate::descriptors::Descriptor;
 use crate::join::Side;
 use crate::transport::Transport;
 
@@ -20,6 +21,8 @@ use crate::transport::Transport;
 #[derive(Debug)]
 pub(crate) struct Wire {
     io: RefCell<Transport>,
+    /// Of a connection to an upstream; clients are counted from their first byte on (see `listen`).
+    _descriptor: Option<Descriptor>,
     inbox: RefCell<Inbox>,
     outbox: RefCell<Outbox>,
     /// Of the message that is being read.
@@ -65,8 +68,13 @@ impl From<Unframed> for Broken {
 
 impl Wire {
     pub(crate) fn new(stream: Transport) -> Self {
+        Self::counted(stream, None)
+    }
+
+    pub(crate) fn counted(stream: Transport, descriptor: Option<Descriptor>) -> Self {
         Self {
             io: RefCell::new(stream),
+            _descriptor: descriptor,
             inbox: RefCell::default(),
             outbox: RefCell::default(),
             decoder: RefCell::default(),

@@ -5,11 +5,12 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use access::{Clock, RequestId, Revision};
+use access::{Clock, Refused, RequestId, Revision};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alarm::{Alarms, Rest};
 use crate::arrival::Head;
+use crate::cors;
 use crate::descriptors::Descriptors;
 use crate::forward::{Brought, forward};
 use crate::gateway::Acknowledgements;
@@ -99,22 +100,43 @@ impl Core {
 
     /// Answers one request. Never fails: a refusal is an answer too.
     pub(crate) async fn answer(self: &Rc<Self>, head: &Head<'_>, brought: Brought<'_>) -> Reply {
-        let refused = match self.pipeline.preflight(head).await {
+        // What most requests are not is boxed, and so makes the state of each no larger.
+        if cors::is_preflight(head)
+            && let Some(reply) = Box::pin(self.preflight(head)).await
+        {
+            return reply;
+        }
+        let admitted = match self.pipeline.admit(head).await {
+            Ok(admitted) => admitted,
+            Err(refused) => return Box::pin(self.refuse(head, &refused)).await,
+        };
+        let (picture, api) = (admitted.picture.clone(), admitted.api);
+        let mut reply = forward(self, head, admitted, &picture, brought).await;
+        let cors = picture.forward(api).and_then(|forward| forward.cors.as_ref());
+        if let Some((cors, fields)) = cors.zip(reply.fields()) {
+            cors.dress(head.fields.origin, fields);
+        }
+        reply
+    }
+
+    /// Answers what a browser asks before a request of a page that the configuration lists.
+    async fn preflight(&self, head: &Head<'_>) -> Option<Reply> {
+        match self.pipeline.preflight(head).await {
             Ok(Some((fields, receipt))) => {
                 let names = Names::new(head.id, &self.node, receipt);
-                return preflight(fields, &names, self.clock.now());
+                Some(preflight(fields, &names, self.clock.now()))
             }
-            Ok(None) => match self.pipeline.admit(head).await {
-                Ok(admitted) => return forward(self, head, admitted, brought).await,
-                Err(refused) => refused,
-            },
-            Err(refused) => refused,
-        };
-        let receipt = self.pipeline.refuse(head, &refused).await;
+            Ok(None) => None,
+            Err(refused) => Some(self.refuse(head, &refused).await),
+        }
+    }
+
+    async fn refuse(&self, head: &Head<'_>, refused: &Refused) -> Reply {
+        let receipt = self.pipeline.refuse(head, refused).await;
         let names = Names::new(head.id, &self.node, receipt);
-        let mut reply = problem(&refused, head.id, &names, self.clock.now(), head.fields.dialect);
+        let mut reply = problem(refused, head.id, &names, self.clock.now(), head.fields.dialect);
         if let Some(fields) = reply.fields() {
-            self.pipeline.dress(head, &refused, fields);
+            self.pipeline.dress(head, refused, fields);
         }
         reply
     }

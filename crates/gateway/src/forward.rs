@@ -50,22 +50,7 @@ pub(crate) struct Brought<'a> {
 pub(crate) async fn forward(
     core: &Rc<Core>,
     head: &Head<'_>,
-    admitted: Admitted<'_>,
-    brought: Brought<'_>,
-) -> Reply {
-    let (picture, api) = (admitted.picture.clone(), admitted.api);
-    let mut reply = send(core, head, admitted, &picture, brought).await;
-    let cors = picture.forward(api).and_then(|forward| forward.cors.as_ref());
-    if let Some((cors, fields)) = cors.zip(reply.fields()) {
-        cors.dress(head.fields.origin, fields);
-    }
-    reply
-}
-
-async fn send(
-    core: &Rc<Core>,
-    head: &Head<'_>,
-    mut admitted: Admitted<'_>,
+    mut admitted: Box<Admitted<'_>>,
     picture: &Picture,
     brought: Brought<'_>,
 ) -> Reply {
@@ -212,7 +197,7 @@ impl Answers<'_> {
 
 /// Passes an upstream's answer on.
 fn relay(
-    admitted: Admitted<'_>,
+    admitted: Box<Admitted<'_>>,
     answered: Answered,
     names: &Names,
     alarm: Rc<Alarm>,
@@ -220,7 +205,7 @@ fn relay(
 ) -> Reply {
     let idle_time_max = admitted.picture.forward(admitted.api).map(|forward| forward.patience.idle);
     let idle_time_max = idle_time_max.unwrap_or(ANSWER_IDLE_TIME);
-    let Admitted { mut entry, ticket, slot, .. } = admitted;
+    let Admitted { mut entry, ticket, slot, .. } = *admitted;
     let Answered { status, mut fields, stated_length, inbound, sending, lease } = answered;
     entry.upstream_status = Some(status.as_u16());
     ticket.set_kind(kind_of(&fields));
@@ -274,7 +259,7 @@ pub(crate) struct Relay {
     entry: Entry,
     ticket: Ticket,
     /// What of the request is still on its way, to an upstream that answered before its end.
-    sending: Option<Sending>,
+    sending: Option<Box<Sending>>,
     lease: Option<Lease>,
     alarm: Rc<Alarm>,
     idle_time_max: Duration,
@@ -426,8 +411,8 @@ impl Relay {
 }
 
 /// Takes an upstream's switch to the protocol that it was asked for.
-fn switch(admitted: Admitted<'_>, answered: Answered, names: &Names, alarm: Rc<Alarm>) -> Reply {
-    let Admitted { mut entry, ticket, slot, .. } = admitted;
+fn switch(admitted: Box<Admitted<'_>>, answered: Answered, names: &Names, alarm: Rc<Alarm>) -> Reply {
+    let Admitted { mut entry, ticket, slot, .. } = *admitted;
     let Answered { status, mut fields, lease, .. } = answered;
     entry.upstream_status = Some(status.as_u16());
     ticket.set_kind(Kind::Websocket);

@@ -19,7 +19,7 @@ use journal::{Lane, Receipt};
 
 use crate::arrival::{Head, arrive};
 use crate::body::validate;
-use crate::cors::{self, Preflight};
+use crate::cors::Preflight;
 use crate::fields::FieldList;
 use crate::limits::Limits;
 use crate::picture::Views;
@@ -44,7 +44,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// The first stage that says no; nothing has gone upstream, and nothing of the body has been read.
-    pub(crate) async fn admit<'a>(&self, head: &Head<'a>) -> Result<Admitted<'a>, Refused> {
+    pub(crate) async fn admit<'a>(&self, head: &Head<'a>) -> Result<Box<Admitted<'a>>, Refused> {
         let picture = self.views.current(head.at)?; // one policy picture for the whole request; too stale refuses
         let arrival = arrive(head, self.certificate(head)?)?;
         let identified = authenticate(&picture.view, &arrival)?;
@@ -55,7 +55,7 @@ impl Pipeline {
     }
 
     /// Answers what a browser asks before a request of another origin, and records it: the answer's fields. `None` for
-    /// every other request, and for a page that the configuration does not list.
+    /// a page that the configuration does not list.
     ///
     /// # Errors
     /// `journal_unavailable`.
@@ -63,9 +63,6 @@ impl Pipeline {
         &self,
         head: &Head<'_>,
     ) -> Result<Option<(FieldList, Option<Receipt>)>, Refused> {
-        if !cors::is_preflight(head) {
-            return Ok(None);
-        }
         let (Ok(picture), Ok(arrival)) = (self.views.current(head.at), arrive(head, None)) else {
             return Ok(None);
         };

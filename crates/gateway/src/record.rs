@@ -74,7 +74,7 @@ pub(crate) async fn record_intent<'a>(
     picture: &Arc<Picture>,
     head: &Head<'a>,
     validated: Validated<'_, 'a>,
-) -> Result<Admitted<'a>, Refused> {
+) -> Result<Box<Admitted<'a>>, Refused> {
     let (authorized, slot) = validated.into_parts();
     let unrecorded = || journal_unavailable().knowing(authorized.known());
     let (holder, arrival) = (authorized.holder(), authorized.arrival());
@@ -121,7 +121,8 @@ pub(crate) async fn record_intent<'a>(
         ticket.cut_now(why.reason());
     }
     let host_routed = if matches!(api.route, Route::Host(_)) { HostRouted::Yes } else { HostRouted::No };
-    Ok(Admitted {
+    // Boxed: it is handed on from stage to stage.
+    Ok(Box::new(Admitted {
         entry: Entry::new(open, arrival.at, forward.kept.clone(), pipeline.clock.clone()),
         ticket,
         slot,
@@ -136,7 +137,7 @@ pub(crate) async fn record_intent<'a>(
         body_bytes_max: body_bytes_max(&authorized),
         subject: holder.subject.clone(),
         grant: holder.grant.map(|grant| grant.id),
-    })
+    }))
 }
 
 /// What stands as the rule in the row of a preflight: the configuration lets pages ask, and no role has to.

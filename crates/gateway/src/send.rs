@@ -13,8 +13,10 @@ use crate::body::Upload;
 use crate::bounds::CONNECT_TRIES_MAX;
 use crate::budget::Spent;
 use crate::endpoint::Endpoint;
+use crate::h1::client::Switching;
 use crate::health::{Trouble, is_gateway_failure};
 use crate::outgoing::Outgoing;
+use crate::picture::Protocol;
 use crate::upstream::{Answered, Attempt, Line, Pool, SendFailure, Use};
 
 /// One request on its way to an upstream.
@@ -44,53 +46,49 @@ impl Pool {
             }
             candidates.try_failing();
         }
-        let sends = Sends { pool: self, outgoing, endpoints: &endpoints, candidates, uses: Use::Any };
-        sends.run(upload).await
-    }
-}
-
-impl Sends<'_, '_> {
-    async fn run(mut self, upload: Upload) -> Result<Answered, SendFailure> {
+        let mut sends = Sends { pool: self, outgoing, endpoints: &endpoints, candidates, uses: Use::Any };
         let (mut upload, mut failure) = (upload, SendFailure::Unreachable);
-        let mut next = self.next();
+        let mut next = sends.next();
         for _ in 0..CONNECT_TRIES_MAX {
-            let Some(endpoint) = next.and_then(|at| self.endpoints.get(at)) else { break };
-            self.outgoing.tried.replace(Some(endpoint.clone()));
-            match self.attempt(endpoint, upload).await {
+            let Some(endpoint) = next.and_then(|at| endpoints.get(at)) else { break };
+            outgoing.tried.replace(Some(endpoint.clone()));
+            match sends.attempt(endpoint, upload).await {
                 Attempt::Answered(answered) => return Ok(answered),
                 Attempt::Failed(failure) => {
-                    self.pool.note(endpoint, failure);
+                    self.note(endpoint, failure);
                     return Err(failure);
                 }
                 Attempt::Unsent(unsent, why) => {
-                    endpoint.vital.miss(why.into(), self.pool.clock.now());
+                    endpoint.vital.miss(why.into(), self.clock.now());
                     upload = unsent;
                     // Of a request that may have arrived before it is not said that nothing of it was sent.
-                    if self.uses == Use::Any {
+                    if sends.uses == Use::Any {
                         failure = why.into();
                     }
-                    next = self.next();
+                    next = sends.next();
                 }
                 Attempt::NoRoom(unsent) => {
                     // Another may have an idle connection.
                     (upload, failure) = (unsent, SendFailure::NoRoom);
-                    next = self.next();
+                    next = sends.next();
                 }
                 Attempt::Unheard(unheard, line) => {
                     if line == Line::Fresh {
-                        self.pool.note(endpoint, SendFailure::Closed);
+                        self.note(endpoint, SendFailure::Closed);
                     }
-                    if !self.may_retry() {
+                    if !sends.may_retry() {
                         return Err(SendFailure::Closed);
                     }
-                    (upload, failure, self.uses) = (unheard, SendFailure::Closed, Use::Fresh);
-                    next = self.next_well().or(next);
+                    (upload, failure, sends.uses) = (unheard, SendFailure::Closed, Use::Fresh);
+                    next = sends.next_well().or(next);
                 }
             }
         }
         Err(failure)
     }
+}
 
+impl Sends<'_, '_> {
     /// Whether a request that may have arrived is sent once more.
     fn may_retry(&self) -> bool {
         let budget = &self.outgoing.forward.kept.retries;
@@ -114,7 +112,14 @@ impl Sends<'_, '_> {
         // Where there is no choice, nothing need be known.
         let load =
             (self.endpoints.len() > 1).then(|| (self.pool.loads.begin(endpoint), self.pool.clock.now()));
-        let mut attempt = self.pool.send_to(endpoint, self.outgoing, self.uses, upload).await;
+        let (pool, outgoing) = (self.pool, self.outgoing);
+        let mut attempt = match (endpoint.upstream.protocol, outgoing.switching()) {
+            (Protocol::Http1, _) => pool.send_http1(endpoint, outgoing, self.uses, upload).await,
+            (Protocol::Http2, Switching::NotAsked) => {
+                Box::pin(pool.send_http2(endpoint, outgoing, self.uses, upload)).await
+            }
+            (Protocol::Http2, Switching::Asked) => Attempt::Failed(SendFailure::NoSwitch),
+        };
         if let Attempt::Answered(answered) = &mut attempt {
             let in_flight = load.map(|(in_flight, sent)| {
                 in_flight.answered(sent, self.pool.clock.now());

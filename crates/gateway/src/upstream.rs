@@ -18,12 +18,11 @@ use crate::connect::{Unconnected, connect, connect_http2};
 use crate::descriptors::{Descriptor, Descriptors, Toward};
 use crate::endpoint::Endpoint;
 use crate::fields::FieldList;
-use crate::h1::client::{Heard, NoAnswer, Sending, Sent, Switching, exchange};
+use crate::h1::client::{Heard, NoAnswer, Sending, Sent, exchange};
 use crate::h1::head::{Persistence, ResponseHead};
 use crate::h1::wire::Wire;
 use crate::health::Trouble;
 use crate::outgoing::Outgoing;
-use crate::picture::Protocol;
 use crate::shared::{OpenStream, Sender, Shared, failure, is_connections_end};
 use crate::tls::Unproven;
 
@@ -126,7 +125,8 @@ pub(crate) struct Answered {
     /// What the head says of a body's length, whether or not there is one.
     pub(crate) stated_length: Option<u64>,
     pub(crate) inbound: Inbound,
-    pub(crate) sending: Option<Sending>,
+    /// Boxed: most requests have gone out when their answer comes.
+    pub(crate) sending: Option<Box<Sending>>,
     pub(crate) lease: Option<Lease>,
 }
 
@@ -217,21 +217,7 @@ impl Pool {
         }
     }
 
-    pub(crate) async fn send_to(
-        self: &Rc<Self>,
-        endpoint: &Endpoint,
-        outgoing: Outgoing<'_>,
-        uses: Use,
-        upload: Upload,
-    ) -> Attempt {
-        match (endpoint.upstream.protocol, outgoing.switching()) {
-            (Protocol::Http1, _) => self.send_http1(endpoint, outgoing, uses, upload).await,
-            (Protocol::Http2, Switching::NotAsked) => self.send_http2(endpoint, outgoing, uses, upload).await,
-            (Protocol::Http2, Switching::Asked) => Attempt::Failed(SendFailure::NoSwitch),
-        }
-    }
-
-    async fn send_http1(
+    pub(crate) async fn send_http1(
         self: &Rc<Self>,
         endpoint: &Endpoint,
         outgoing: Outgoing<'_>,
@@ -249,7 +235,8 @@ impl Pool {
             }
         }
         let Some(descriptor) = self.descriptor() else { return Attempt::NoRoom(upload) };
-        match connect(endpoint, outgoing.forward.patience.connect).await {
+        // Boxed: what most requests do not do is not to make the state of each larger.
+        match Box::pin(connect(endpoint, outgoing.forward.patience.connect)).await {
             Ok(stream) => {
                 let wire = Rc::new(Wire::counted(stream, Some(descriptor)));
                 self.send_over(wire, Line::Fresh, endpoint, outgoing, upload).await
@@ -307,7 +294,7 @@ impl Pool {
             fields: answer.fields,
             stated_length,
             inbound,
-            sending: Some(sending).filter(|sending| sending.state() == Sent::Partly),
+            sending: (sending.state() == Sent::Partly).then(|| Box::new(sending)),
             lease: Some(Lease::Whole(WholeLease {
                 pool: self.clone(),
                 place: endpoint.place.clone(),
@@ -356,7 +343,7 @@ impl Pool {
         if idle.is_empty() && !shared { Left::Nothing } else { Left::Some }
     }
 
-    async fn send_http2(
+    pub(crate) async fn send_http2(
         self: &Rc<Self>,
         endpoint: &Endpoint,
         outgoing: Outgoing<'_>,

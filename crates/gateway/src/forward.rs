@@ -61,8 +61,8 @@ pub(crate) async fn forward(
         return answers.cut(&mut admitted, why);
     }
     // Messages of gRPC come when there is something to say.
-    let timed =
-        fields.all(b"content-type").all(|kind| !kind.starts_with(b"application/grpc")).then(|| alarm.clone());
+    let timed = !matches!(inbound, Inbound::None) && head.fields.dialect == Dialect::Http;
+    let timed = timed.then(|| alarm.clone());
     let (upload, progress) = Upload::new(inbound, admitted.body_bytes_max, timed);
     admitted.entry.progress = Some(progress.clone());
     let Some(forward) = picture.forward(admitted.api) else {
@@ -86,7 +86,7 @@ pub(crate) async fn forward(
         alarm.limit(total);
     }
     let sent = {
-        let sending = pin!(core.pool.send(outgoing, upload));
+        let sending = pin!(core.pool.send(&outgoing, upload));
         within(&admitted.ticket, &alarm, forward.patience.answer, &progress, sending).await
     };
     if !matches!(sent, Ok(Ok(_))) {

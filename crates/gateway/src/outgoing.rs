@@ -21,7 +21,7 @@ use crate::trace::TraceParent;
 use crate::websocket::{self, Key};
 
 /// A request as it is sent, but for its body.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) head: &'a Head<'a>,
     pub(crate) admitted: &'a Admitted<'a>,
@@ -79,7 +79,7 @@ impl Outgoing<'_> {
     }
 
     /// The same for an upstream that speaks HTTP/2; `None` if it cannot be written down.
-    pub(crate) fn to_http2(self, upstream: &Upstream, upload: Upload) -> Result<Request<Upload>, Upload> {
+    pub(crate) fn to_http2(&self, upstream: &Upstream, upload: Upload) -> Result<Request<Upload>, Upload> {
         let mut target = Vec::new();
         headers::write_target(upstream, self.admitted.path(), self.admitted.target.query(), &mut target);
         let mut fields = HeaderMap::new();

@@ -22,7 +22,7 @@ use crate::upstream::{Answered, Attempt, Line, Pool, SendFailure, Use};
 /// One request on its way to an upstream.
 struct Sends<'s, 'a> {
     pool: &'s Rc<Pool>,
-    outgoing: Outgoing<'a>,
+    outgoing: &'s Outgoing<'a>,
     endpoints: &'s [Arc<Endpoint>],
     candidates: Candidates,
     /// Any, until it is sent again.
@@ -33,7 +33,7 @@ impl Pool {
     /// Sends a request to one of the API's upstreams.
     pub(crate) async fn send(
         self: &Rc<Self>,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         upload: Upload,
     ) -> Result<Answered, SendFailure> {
         let forward = outgoing.forward;

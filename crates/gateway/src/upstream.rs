@@ -220,7 +220,7 @@ impl Pool {
     pub(crate) async fn send_http1(
         self: &Rc<Self>,
         endpoint: &Endpoint,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         uses: Use,
         upload: Upload,
     ) -> Attempt {
@@ -250,7 +250,7 @@ impl Pool {
         wire: Rc<Wire>,
         line: Line,
         endpoint: &Endpoint,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         upload: Upload,
     ) -> Attempt {
         outgoing.write(&endpoint.upstream, &mut wire.outbox());
@@ -346,7 +346,7 @@ impl Pool {
     pub(crate) async fn send_http2(
         self: &Rc<Self>,
         endpoint: &Endpoint,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         uses: Use,
         upload: Upload,
     ) -> Attempt {
@@ -375,7 +375,7 @@ impl Pool {
         (mut sender, open): (Sender, OpenStream),
         line: Line,
         endpoint: &Endpoint,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         upload: Upload,
     ) -> Attempt {
         let spare = upload.spare();

@@ -22,6 +22,7 @@ mod instance;
 mod json;
 mod process;
 mod scratch;
+mod stop;
 mod tally;
 mod test;
 mod tidy;

@@ -54,6 +54,8 @@ http {{
   client_body_buffer_size 16k;
   proxy_request_buffering off;
   proxy_max_temp_file_size 0;
+  proxy_buffers 8 64k;
+  proxy_busy_buffers_size 128k;
 {temporary}{servers}}}
 "
     )
@@ -89,7 +91,8 @@ fn proxy_server(site: &Site<'_>, checks: Checks) -> String {
         Front::H2c => (" http2", String::new()),
         Front::Tls => {
             let (certificate, key) = (tls.certificate.display(), tls.key.display());
-            (" ssl", format!("    ssl_certificate {certificate};\n    ssl_certificate_key {key};\n"))
+            let pair = format!("    ssl_certificate {certificate};\n    ssl_certificate_key {key};\n");
+            (" ssl", pair + "    ssl_protocols TLSv1.2 TLSv1.3;\n")
         }
     };
     let (maps, rules) = match checks {

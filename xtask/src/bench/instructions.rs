@@ -19,6 +19,9 @@ use crate::instance::Under;
 use crate::stop;
 use crate::tools::{self, H2LOAD, NGINX, TASKSET, VALGRIND};
 
+/// `fsync` differs from `write` in the kernel only.
+const PROXIES: [Proxy; 2] = [Proxy::Nginx, Proxy::Write];
+
 /// Requests of the short and of the long run.
 const REQUESTS: [u64; 2] = [4_000, 12_000];
 
@@ -35,7 +38,7 @@ pub(crate) fn run(binary: &Path) -> Result<ExitCode> {
     tools::require(&[&NGINX, &H2LOAD, &TASKSET, &VALGRIND])?;
     let mut code = ExitCode::SUCCESS;
     println!("instructions per request, {CONNECTIONS} connections, HTTP/1.1 in the clear:");
-    for proxy in [Proxy::Nginx, Proxy::Write, Proxy::Fsync] {
+    for proxy in PROXIES {
         let figure = per_request(binary, proxy)?;
         let recorded = recorded(RECORDED, proxy.name());
         println!("{} = {figure:.0} # {}", proxy.name(), compared(figure, recorded));
@@ -121,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_is_recorded_can_be_read() {
-        for proxy in [Proxy::Nginx, Proxy::Write, Proxy::Fsync] {
+        for proxy in PROXIES {
             assert!(recorded(RECORDED, proxy.name()).is_some_and(|figure| figure > 1_000.0), "{proxy}");
         }
     }

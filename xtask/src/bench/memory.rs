@@ -1,7 +1,8 @@
 //! Memory: of a proxy that has just started, and with many idle connections.
 //!
 //! Each proxy is started anew and alone. A connection makes one request and is kept; this process
-//! holds its other end, so the descriptors of one process bound how many there are.
+//! holds its other end. The descriptors of one process bound how many there are: a proxy that is
+//! careful keeps a second one for the upstream of each connection.
 //! Not here: memory under load.
 
 use std::fs;
@@ -25,8 +26,8 @@ const PROXIES: [Proxy; 4] = [Proxy::Nginx, Proxy::Haproxy, Proxy::Envoy, Proxy::
 /// Idle connections, when descriptors suffice.
 const IDLE: usize = 10_000;
 
-/// Descriptors of a process that are no connections of the measurement.
-const DESCRIPTORS_KEPT: usize = 256;
+/// Descriptors that are left to a process for other things.
+const DESCRIPTORS_LEFT: usize = 1_024;
 
 /// How long a proxy is left alone before it is measured.
 const REST: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ pub(crate) struct Held {
     pub(crate) proxy: Proxy,
     pub(crate) front: Front,
     pub(crate) connections: usize,
-    /// After the few requests of the rehearsal.
+    /// Before the first request.
     pub(crate) start: u64,
     /// With the connections.
     pub(crate) idle: u64,
@@ -47,7 +48,7 @@ pub(crate) struct Held {
 pub(crate) fn measure(binary: &Path, absent: &[Proxy]) -> Result<Vec<Held>> {
     let limits = fs::read_to_string("/proc/self/limits").context("cannot read the limits of this process")?;
     let descriptors = descriptors(&limits).context("no limit of descriptors")?;
-    let connections = IDLE.min(descriptors.saturating_sub(DESCRIPTORS_KEPT));
+    let connections = IDLE.min(descriptors.saturating_sub(DESCRIPTORS_LEFT) / 2);
     let mut held = Vec::new();
     for front in [Front::Clear, Front::Tls] {
         for proxy in PROXIES.into_iter().filter(|proxy| !absent.contains(proxy)) {

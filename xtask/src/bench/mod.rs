@@ -182,6 +182,7 @@ fn part(options: &Options, binary: &Path, front: Front, absent: &[Proxy]) -> Res
         return Ok(Vec::new());
     }
     let stage = Stage::up(binary, front, &proxies, &Under::Core(PROXY_CORE))?;
+    stage.rehearse()?;
     let measure = |scenario: &&'static Scenario| {
         let rounds = rounds(&stage, options, scenario, &options.proxies(scenario, absent));
         Ok(Measured { scenario, rounds: rounds.with_context(|| format!("scenario `{}`", scenario.name))? })

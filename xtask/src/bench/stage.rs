@@ -47,7 +47,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts everything and asks each proxy. Fails when one does not answer as it should.
+    /// Starts everything; nothing is asked of a proxy yet.
     pub(crate) fn up(binary: &Path, front: Front, proxies: &[Proxy], under: &Under) -> Result<Self> {
         let scratch = Scratch::new("bench")?;
         let pair = tls::pair(&scratch)?;
@@ -73,7 +73,6 @@ impl Stage {
             };
             up.with_context(|| format!("{proxy} does not start"))?;
         }
-        stage.rehearse()?;
         Ok(stage)
     }
 
@@ -129,8 +128,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Each kind of request through each proxy.
-    fn rehearse(&self) -> Result<()> {
+    /// Each kind of request through each proxy. Fails when one does not answer as it should.
+    pub(crate) fn rehearse(&self) -> Result<()> {
         let right = |(proxy, place): &(Proxy, Place)| {
             self.rehearse_one(*proxy, place).with_context(|| format!("{proxy} does not answer as it should"))
         };

@@ -85,8 +85,9 @@ fn keep<S: Read + Write>(
     for number in 1..=connections {
         stop::check()?;
         let asked = open().and_then(|mut connection| {
-            let status = connection.ask("GET", PATHS[0], &[("Authorization", &bearer)])?.status;
-            ensure!(status == 200, "it was answered with {status}");
+            let answer = connection.ask("GET", PATHS[0], &[("Authorization", &bearer)])?;
+            let said = || String::from_utf8_lossy(answer.body.as_deref().unwrap_or_default()).into_owned();
+            ensure!(answer.status == 200, "it was answered with {}: {}", answer.status, said());
             Ok(connection)
         });
         held.push(asked.with_context(|| format!("connection {number} of {connections}"))?);

@@ -1,7 +1,7 @@
 //! The least HTTP/1.1 that a driver needs: ask over a kept connection, and read heads.
 //!
 //! Bodies are framed by `Content-Length` or chunked; anything else ends the connection.
-//! Not here: TLS, redirects, pipelining.
+//! Not here: the handshake of TLS, redirects, pipelining.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -56,14 +56,24 @@ impl Connection<UnixStream> {
 
 impl Connection {
     pub(crate) fn open(port: u16) -> io::Result<Self> {
+        Ok(Self::over(Self::stream(port)?))
+    }
+
+    /// A stream to loopback, set up as a connection wants it.
+    pub(crate) fn stream(port: u16) -> io::Result<TcpStream> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(stream)
     }
 }
 
 impl<S: Read + Write> Connection<S> {
+    /// One that is open already, whatever it runs over.
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream: BufReader::new(stream) }
+    }
+
     /// Sends a request without a body and reads its answer. Fails when no whole head comes back.
     pub(crate) fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)]) -> io::Result<Answer> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
@@ -78,11 +88,6 @@ impl<S: Read + Write> Connection<S> {
         let body = read_body(&mut self.stream, &head).ok();
         Ok(Answer { status, head, body })
     }
-}
-
-/// One request on a connection of its own.
-pub(crate) fn get(port: u16, path: &str, fields: &[(&str, &str)]) -> io::Result<Answer> {
-    Connection::open(port)?.ask("GET", path, fields)
 }
 
 /// One request to a socket of this machine.

@@ -20,6 +20,9 @@ use crate::scratch::{Scratch, free_ports};
 /// How long an instance may take to be ready before the driver gives up.
 const READY_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// The same under a tool that makes it slow.
+const READY_UNDER_TOOL_WAIT_MAX: Duration = Duration::from_secs(180);
+
 /// Lines of an instance's log that an error shows.
 const LOG_LINES_MAX: usize = 20;
 
@@ -65,15 +68,33 @@ pub(crate) struct Plan<'a> {
     pub(crate) durability: Durability,
     /// The port on loopback that is protected.
     pub(crate) upstream: u16,
-    /// The one core to run on, with one worker; all of them otherwise.
-    pub(crate) core: Option<usize>,
+    pub(crate) under: Under,
+    /// What both listeners show callers; plain HTTP otherwise.
+    pub(crate) tls: Option<&'a KeyFiles>,
+}
+
+/// How the process is started.
+#[derive(Clone, Debug)]
+pub(crate) enum Under {
+    /// By itself, on all cores.
+    Nothing,
+    /// On one core, with one worker.
+    Core(usize),
+    /// By a tool that runs its last words as a command, with one worker; slow to start.
+    Tool(Vec<String>),
+}
+
+/// A certificate and its key, in PEM.
+pub(crate) struct KeyFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// A configured Daypass, running or not.
 pub(crate) struct Instance {
     binary: PathBuf,
     folder: PathBuf,
-    core: Option<usize>,
+    under: Under,
     pub(crate) proxy: u16,
     running: Option<Running>,
 }
@@ -87,19 +108,24 @@ impl Instance {
         let text = configuration(plan, &folder, [proxy, console]);
         scratch.write(&format!("{name}/daypass.yaml"), &text)?;
         scratch.write(&format!("{name}/bench.openapi.yaml"), CONTRACT)?;
-        Ok(Self { binary: plan.binary.to_path_buf(), folder, core: plan.core, proxy, running: None })
+        let binary = plan.binary.to_path_buf();
+        Ok(Self { binary, folder, under: plan.under.clone(), proxy, running: None })
     }
 
     /// One whose configuration, `daypass.yaml`, lies in `folder` already, with `data: data`.
     pub(crate) fn in_folder(binary: &Path, folder: PathBuf, proxy: u16) -> Self {
-        Self { binary: binary.to_path_buf(), folder, core: None, proxy, running: None }
+        Self { binary: binary.to_path_buf(), folder, under: Under::Nothing, proxy, running: None }
     }
 
     /// Starts the process and waits until it is ready: the time that took.
     pub(crate) fn start(&mut self) -> Result<Duration> {
         let watch = Watch::start();
         let mut running = Running::start("daypass serve", &mut self.serve()?)?;
-        while watch.elapsed() < READY_WAIT_MAX {
+        let longest = match self.under {
+            Under::Tool(_) => READY_UNDER_TOOL_WAIT_MAX,
+            Under::Nothing | Under::Core(_) => READY_WAIT_MAX,
+        };
+        while watch.elapsed() < longest {
             let asked = http::get_local(&self.folder.join("data/admin.sock"), "/readyz");
             if asked.is_ok_and(|answer| answer.status == 200) {
                 self.running = Some(running);
@@ -110,15 +136,12 @@ impl Instance {
             }
             pause(Duration::from_millis(2));
         }
-        bail!("not ready after {READY_WAIT_MAX:?}; it said:\n{}", self.log())
+        bail!("not ready after {longest:?}; it said:\n{}", self.log())
     }
 
     fn serve(&self) -> Result<Command> {
-        let mut command = match self.core {
-            None => Command::new(&self.binary),
-            Some(core) => pinned(core, &self.binary),
-        };
-        if self.core.is_some() {
+        let mut command = self.under.command(&self.binary);
+        if !matches!(self.under, Under::Nothing) {
             command.env("DAYPASS_CORES", "1");
         }
         let log = OpenOptions::new().create(true).append(true).open(self.folder.join("serve.log"));
@@ -177,6 +200,22 @@ impl Instance {
     }
 }
 
+impl Under {
+    /// A command that starts `program` so.
+    pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
+        match self {
+            Self::Nothing => Command::new(program.as_ref()),
+            Self::Core(core) => pinned(*core, program),
+            Self::Tool(words) => {
+                let mut words = words.iter();
+                let mut command = Command::new(words.next().map_or("", String::as_str));
+                command.args(words).arg(program.as_ref());
+                command
+            }
+        }
+    }
+}
+
 /// A command that runs on one core only.
 pub(crate) fn pinned(core: usize, program: impl AsRef<Path>) -> Command {
     let mut command = Command::new("taskset");
@@ -187,12 +226,16 @@ pub(crate) fn pinned(core: usize, program: impl AsRef<Path>) -> Command {
 fn configuration(plan: &Plan<'_>, folder: &Path, [proxy, console]: [u16; 2]) -> String {
     let Plan { durability, upstream, .. } = plan;
     let data = folder.join("data");
+    let tls = plan.tls.map(|KeyFiles { certificate, key }| {
+        format!("  tls: {{ certificate: 'file:{}', key: 'file:{}' }}\n", certificate.display(), key.display())
+    });
+    let tls = tls.unwrap_or_default();
     format!(
         "\
 listen:
   proxy: 127.0.0.1:{proxy}
   console: 127.0.0.1:{console}
-data: {data}
+{tls}data: {data}
 ledger: sqlite
 journal: {{ durability: {durability} }}
 apis:
@@ -213,14 +256,19 @@ roles:
 mod tests {
     use super::*;
 
+    fn plan(binary: &Path, durability: Durability) -> Plan<'_> {
+        Plan { binary, durability, upstream: 3, under: Under::Nothing, tls: None }
+    }
+
     #[test]
     fn the_configuration_says_what_was_planned() {
-        let plan =
-            Plan { binary: Path::new("daypass"), durability: Durability::Write, upstream: 3, core: None };
+        let pair = KeyFiles { certificate: PathBuf::from("/c.pem"), key: PathBuf::from("/k.pem") };
+        let plan = Plan { tls: Some(&pair), ..plan(Path::new("daypass"), Durability::Write) };
         let text = configuration(&plan, Path::new("/tmp/x"), [1, 2]);
         for line in [
             "  proxy: 127.0.0.1:1",
             "  console: 127.0.0.1:2",
+            "  tls: { certificate: 'file:/c.pem', key: 'file:/k.pem' }",
             "data: /tmp/x/data",
             "journal: { durability: write }",
         ] {
@@ -235,7 +283,7 @@ mod tests {
         let binary = scratch.write("daypass", "#!/bin/sh\necho \"cannot serve\" >&2\nexit 1\n").unwrap();
         let sh = Command::new("chmod").arg("+x").arg(&binary).status().unwrap();
         assert!(sh.success());
-        let plan = Plan { binary: &binary, durability: Durability::Fsync, upstream: 3, core: None };
+        let plan = plan(&binary, Durability::Fsync);
         let error = Instance::prepare(&scratch, &plan).unwrap().start().unwrap_err().to_string();
         assert!(error.contains("ended by itself") && error.contains("cannot serve"), "{error}");
     }

@@ -22,6 +22,7 @@ mod instance;
 mod json;
 mod process;
 mod scratch;
+mod stop;
 mod tally;
 mod test;
 mod tidy;
@@ -39,7 +40,7 @@ Commands:
   test    everything a change must pass; ends with `N passed, N failed`
   tidy    the architecture's absences and a few habits, checked over the sources
   demo    builds the product and runs `daypass demo`; options are passed on
-  bench   CPU per request and latency against plain nginx, release build
+  bench   CPU per request, latency and memory against other proxies, release build
   crash   kill -9 under load; checks that the journal lost nothing
   churn   reloads, drains and upgrades under load; counts what failed by them
   differ  generated requests and answers against real servers and clients

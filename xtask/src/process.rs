@@ -170,8 +170,9 @@ fn is_gone(pid: u32) -> bool {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if matches!(self.ended(), Ok(None)) && self.stop().is_err() {
-            // Last resort; a process that is already gone is what was wanted.
+        let runs = |own: &mut Self| matches!(own.ended(), Ok(None));
+        // Whoever says on its way out that it was told to go has gone, which is what was wanted.
+        if runs(self) && self.stop().is_err() && runs(self) {
             drop(self.kill());
         }
     }

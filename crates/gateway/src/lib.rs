@@ -45,6 +45,7 @@ mod pace;
 mod peer;
 mod pipeline;
 mod record;
+mod recordable;
 mod respond;
 mod send;
 mod shared;

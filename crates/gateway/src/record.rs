@@ -17,7 +17,7 @@ use access::{Clock, GrantId, Reason, Refused, SubjectId, Timestamp};
 use arrayvec::ArrayString;
 use journal::{Closing, Ending, OpenEntry, Receipt, Request};
 
-use crate::arrival::{Head, hides_credential, recordable_path, recordable_query};
+use crate::arrival::Head;
 use crate::body::{Progress, Validated, body_bytes_max};
 use crate::bounds::USER_AGENT_BYTES_MAX;
 use crate::cors::Preflight;
@@ -26,6 +26,7 @@ use crate::headers::HostRouted;
 use crate::limits::Slot;
 use crate::picture::{Kept, Picture};
 use crate::pipeline::{Pipeline, journal_unavailable};
+use crate::recordable::{hides_credential, recordable_path, recordable_query};
 use crate::respond;
 use crate::streams::Ticket;
 

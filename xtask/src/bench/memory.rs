@@ -2,7 +2,7 @@
 //!
 //! Each proxy is started anew and alone. A connection makes one request and is kept; this process
 //! holds its other end. The descriptors of one process bound how many there are: a proxy that is
-//! careful keeps a second one for the upstream of each connection.
+//! careful keeps some for upstreams.
 //! Not here: memory under load.
 
 use std::fs;
@@ -48,7 +48,7 @@ pub(crate) struct Held {
 pub(crate) fn measure(binary: &Path, absent: &[Proxy]) -> Result<Vec<Held>> {
     let limits = fs::read_to_string("/proc/self/limits").context("cannot read the limits of this process")?;
     let descriptors = descriptors(&limits).context("no limit of descriptors")?;
-    let connections = IDLE.min(descriptors.saturating_sub(DESCRIPTORS_LEFT) / 2);
+    let connections = IDLE.min(descriptors.saturating_sub(DESCRIPTORS_LEFT) / 4 * 3);
     let mut held = Vec::new();
     for front in [Front::Clear, Front::Tls] {
         for proxy in PROXIES.into_iter().filter(|proxy| !absent.contains(proxy)) {

@@ -39,6 +39,8 @@ pub const DISCARD_BYTES_MAX: u64 = 64 * 1024;
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a connection may be kept without a request; over HTTP/2 up to twice as long.
 pub const CLIENT_IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+/// How long a connection waits for a request before it gives its buffers back.
+pub const CLIENT_SETTLE_TIME: Duration = Duration::from_secs(1);
 /// How long a connection without a request is kept once the node drains: what was sent before is answered, and
 /// whoever asks more often than this learns by `connection: close` that it ends.
 pub const DRAIN_QUIET_TIME: Duration = Duration::from_millis(500);

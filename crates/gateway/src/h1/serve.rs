@@ -21,8 +21,8 @@ use crate::alarm::Alarm;
 use crate::arrival::{Dialect, Fields, Head};
 use crate::body::Inbound;
 use crate::bounds::{
-    CLIENT_IDLE_TIME_MAX, CLIENT_STALL_TIME_MAX, CODEC_HEAD_BYTES_MAX, CUT_TIME_MAX, DISCARD_BYTES_MAX,
-    DRAIN_QUIET_TIME, EMPTY_LINES_MAX, HEAD_TIME_MAX, LINGER_TIME_MAX,
+    CLIENT_IDLE_TIME_MAX, CLIENT_SETTLE_TIME, CLIENT_STALL_TIME_MAX, CODEC_HEAD_BYTES_MAX, CUT_TIME_MAX,
+    DISCARD_BYTES_MAX, DRAIN_QUIET_TIME, EMPTY_LINES_MAX, HEAD_TIME_MAX, LINGER_TIME_MAX,
 };
 use crate::core::{Core, Phase};
 use crate::fields::Sink as _;
@@ -92,13 +92,14 @@ impl Connection<'_> {
     /// Waits for the next head: for `patience` until it begins, then for [`HEAD_TIME_MAX`].
     ///
     /// When the node drains, a request may be on its way already: it is still waited for, for [`DRAIN_QUIET_TIME`].
+    /// After [`CLIENT_SETTLE_TIME`] the connection holds no buffers.
     async fn read_head(&self, head: &mut RequestHead, patience: std::time::Duration) -> Result<(), NoHead> {
         self.wire.shrink();
         head.shrink();
         let mut reading = Reading { scan: Scan::default(), empty_lines: 0 };
         let mut began = !self.wire.inbox().is_empty();
-        let mut leaving = false;
-        self.alarm.set(if began { HEAD_TIME_MAX } else { patience });
+        let (mut leaving, mut settled) = (false, false);
+        self.alarm.set(if began { HEAD_TIME_MAX } else { CLIENT_SETTLE_TIME });
         poll_fn(|cx| {
             loop {
                 if reading.take(&self.wire, head)? {
@@ -109,7 +110,13 @@ impl Connection<'_> {
                     self.alarm.set(DRAIN_QUIET_TIME.min(patience));
                 }
                 if self.alarm.poll(cx).is_ready() {
-                    return Poll::Ready(Err(NoHead::Gone));
+                    if began || leaving || std::mem::replace(&mut settled, true) {
+                        return Poll::Ready(Err(NoHead::Gone));
+                    }
+                    self.wire.settle();
+                    *head = RequestHead::default();
+                    self.alarm.set(patience.saturating_sub(CLIENT_SETTLE_TIME));
+                    continue;
                 }
                 match self.wire.poll_read(cx, CODEC_HEAD_BYTES_MAX) {
                     Poll::Pending => return Poll::Pending,

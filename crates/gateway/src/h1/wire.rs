@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -152,6 +153,9 @@ impl Wire {
     /// Of the connection; `OutOfMemory` when the inbox is full.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
         let mut inbox = self.inbox.borrow_mut();
+        if inbox.is_settled() {
+            return self.poll_read_first(cx, &mut inbox);
+        }
         let Some(room) = inbox.room(most) else {
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         };
@@ -161,6 +165,15 @@ impl Wire {
         inbox.was_filled = left == 0;
         inbox.end = inbox.end.saturating_add(read);
         Poll::Ready(Ok(read))
+    }
+
+    /// The same where there is no buffer: whoever says nothing takes no room.
+    fn poll_read_first(&self, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<io::Result<usize>> {
+        let mut room = [const { MaybeUninit::uninit() }; INBOX_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *self.io.borrow_mut()).poll_read(cx, &mut buffer))?;
+        inbox.begin(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
     }
 
     /// Writes until nothing waits to be written.
@@ -251,6 +264,18 @@ impl Wire {
         }
     }
 
+    /// Gives back all that is not in use.
+    pub(crate) fn settle(&self) {
+        let mut inbox = self.inbox.borrow_mut();
+        if inbox.is_empty() {
+            *inbox = Inbox::default();
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.unsent() == 0 {
+            (outbox.bytes, outbox.sent) = (Vec::new(), 0);
+        }
+    }
+
     /// Gives back what a burst has taken.
     pub(crate) fn shrink(&self) {
         self.inbox.borrow_mut().shrink();
@@ -315,6 +340,22 @@ impl Inbox {
 
     const fn len(&self) -> usize {
         self.end.saturating_sub(self.start)
+    }
+
+    const fn is_settled(&self) -> bool {
+        self.buffer.capacity() == 0
+    }
+
+    /// Takes in the first bytes.
+    fn begin(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.buffer.resize(INBOX_BYTES.max(bytes.len()), 0);
+        if let Some(room) = self.buffer.get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+        }
+        (self.start, self.end, self.was_filled) = (0, bytes.len(), bytes.len() == INBOX_BYTES);
     }
 
     const fn is_empty(&self) -> bool {
@@ -402,5 +443,45 @@ impl Outbox {
             self.bytes = Vec::new();
         }
         self.bytes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wire_that_has_settled_holds_nothing_and_reads_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let wire = Wire::new(Transport::Tcp(listener.accept().await.unwrap().0));
+        let read = || poll_fn(|cx| wire.poll_read(cx, 2 * INBOX_BYTES));
+        for round in [b"one", b"two"] {
+            far.write_all(round).await.unwrap();
+            assert_eq!(read().await.unwrap(), 3);
+            wire.settle();
+            assert_eq!(&*wire.inbox(), round, "what is not used is kept");
+            wire.consume(3);
+            wire.outbox().extend_from_slice(b"answer");
+            wire.settle();
+            assert_eq!(wire.unsent(), 6, "what is not sent is kept");
+            poll_fn(|cx| wire.poll_flush(cx)).await.unwrap();
+            wire.settle();
+            assert_eq!((wire.inbox.borrow().buffer.capacity(), wire.outbox().capacity()), (0, 0));
+            assert!(poll_fn(|cx| Poll::Ready(wire.poll_read(cx, INBOX_BYTES))).await.is_pending());
+            assert_eq!(wire.inbox.borrow().buffer.capacity(), 0, "nor does waiting take any");
+        }
+        let long = vec![b'a'; 2 * INBOX_BYTES];
+        far.write_all(&long).await.unwrap();
+        while wire.inbox().len() < long.len() {
+            read().await.unwrap();
+        }
+        assert_eq!(&*wire.inbox(), long);
+        assert_eq!(read().await.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
     }
 }

@@ -7,6 +7,7 @@
 use crate::bounds::KEPT_BUFFER_BYTES_MAX;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+const CONNECTION: &[u8] = b"connection";
 /// Between a name and its value.
 const COLON: &[u8] = b": ";
 /// Behind a value.
@@ -28,6 +29,8 @@ pub(crate) trait Sink {
 pub(crate) struct FieldList {
     text: Vec<u8>,
     spans: Vec<Span>,
+    /// Whether one of them is, or was, a `Connection` field: most heads have none.
+    had_connection: bool,
 }
 
 /// One field's place in the text.
@@ -60,6 +63,7 @@ impl FieldList {
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.spans.clear();
+        self.had_connection = false;
     }
 
     /// Gives back what a long head has taken.
@@ -84,6 +88,7 @@ impl FieldList {
             let value_at = if value.is_empty() { name_end } else { at(value) };
             if let Some(name) = self.text.get_mut(start..name_end) {
                 name.make_ascii_lowercase();
+                self.had_connection |= name == CONNECTION;
             }
             let mut span = Span {
                 start: place(start),
@@ -109,6 +114,11 @@ impl FieldList {
     /// The values of one name.
     pub(crate) fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.iter().filter(move |(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    /// The values of the `Connection` fields.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = &[u8]> {
+        self.had_connection.then(|| self.all(CONNECTION)).into_iter().flatten()
     }
 
     /// Keeps the fields for which `keep` says so.
@@ -163,6 +173,7 @@ impl FieldList {
 impl Sink for FieldList {
     fn add(&mut self, name: &[u8], value: &[u8]) {
         let start = self.text.len();
+        self.had_connection |= name == CONNECTION;
         self.text.add(name, value);
         let name_end = start.saturating_add(name.len());
         let value_at = name_end.saturating_add(COLON.len());
@@ -235,5 +246,10 @@ mod tests {
         assert_eq!(list.all(b"x-wide").collect::<Vec<_>>(), [b"4"]);
         assert_eq!(written(&FieldList::from(&list.to_map())).len(), written(&list).len());
         assert_eq!(written(&FieldList::default()), "");
+        assert_eq!(list.connections().count(), 0);
+        list.add(b"connection", b"close, x-one");
+        assert_eq!(list.connections().collect::<Vec<_>>(), [b"close, x-one"]);
+        list.retain(|name, _| name != b"connection");
+        assert_eq!(list.connections().count(), 0);
     }
 }

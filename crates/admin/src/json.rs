@@ -106,3 +106,14 @@ pub(crate) fn optional_lifetime<'de, D: Deserializer<'de>>(
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
 }
+
+/// A value as text, or nothing.
+pub(crate) fn text_or_null<S: Serializer>(
+    value: &Option<impl Display>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}

@@ -35,8 +35,8 @@ mod services;
 
 pub use console::Console;
 pub use handles::{
-    CertificateHealth, Configuration, Cut, Enforce, Entropy, FailedReload, Handles, Health, Journaled,
-    NodeCut, NodeHealth, UpstreamHealth, Vitals,
+    AcmeHealth, CertificateHealth, Configuration, Cut, Enforce, Entropy, FailedOrder, FailedReload, Handles,
+    Health, Journaled, NodeCut, NodeHealth, UpstreamHealth, Vitals,
 };
 pub use serve::{Listener, NameOf, Opening, Secure, Stream, serve};
 pub use session::Door;

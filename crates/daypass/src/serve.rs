@@ -155,7 +155,7 @@ impl Serving {
             let changed = changed.join(", ");
             anyhow::bail!("{changed} can only change with a restart: put it back, or restart the server");
         }
-        let secured = Secured::with(&settings.tls, settings.callers, self.node.clock())?;
+        let secured = Secured { tls: settings.tls, callers: settings.callers };
         let plans = plans(settings.forwards)?;
         let revision = self.node.reload(settings.policy, plans, secured).await?;
         self.drain = settings.drain;
@@ -393,7 +393,7 @@ pub fn parts(settings: Settings) -> anyhow::Result<Parts> {
         console: settings.console,
         inherited: Inherited::default(),
         predecessor: None,
-        secured: Secured::with(&settings.tls, settings.callers, &clock)?,
+        secured: Secured { tls: settings.tls, callers: settings.callers },
         cores,
         descriptors_per_core: descriptors_per_core(cores),
         journal: JournalParts { durability, disk: None },

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::io::Interest;
+use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsStream;
@@ -168,7 +168,7 @@ async fn connection(
         // Nothing was asked yet: there is nothing more to wait for.
         () = silent => return,
     };
-    let Opened { transport, caller, spoken, place } = match opened {
+    let Opened { mut transport, caller, spoken, place } = match opened {
         Ok(Ok(opened)) => opened,
         // Nothing was asked: there is nothing to answer.
         Ok(Err(error)) => return tracing::debug!(%error, "a client did not begin to speak HTTP"),
@@ -178,6 +178,10 @@ async fn connection(
         // The codecs are much larger than what waits for the first byte.
         Spoken::Http1 => Box::pin(h1::serve::serve(core, transport, &caller)).await,
         Spoken::Http2 => Box::pin(h2::serve(core, transport, Rc::new(caller))).await,
+        Spoken::Nothing => {
+            // It waits for our end of the connection (RFC 8737, section 3); one that is gone has what it came for.
+            let _ = tokio::time::timeout(HEAD_TIME_MAX, transport.shutdown()).await;
+        }
     }
     drop(place);
 }

@@ -14,7 +14,6 @@ use rustls::client::WantsClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, ClientConfig, ConfigBuilder, HandshakeKind, RootCertStore, ServerConfig};
@@ -23,6 +22,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::certificate::{self, Validity};
 use crate::clients::{ClientTrust, Proof, Shown};
+use crate::issued::{ACME, Identities, Issued};
 use crate::transport::Transport;
 
 /// The most certificates of one listener.
@@ -98,8 +98,18 @@ impl Identity {
         self.key.cert.first().map(|own| certificate::hosts(own)).unwrap_or_default()
     }
 
+    /// Whether its own certificate is for a host.
+    #[must_use]
+    pub fn is_for_host(&self, host: &str) -> bool {
+        ServerName::try_from(host).is_ok_and(|name| self.is_for(&name))
+    }
+
+    pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
+        self.key.clone()
+    }
+
     /// Whether it speaks for a name.
-    fn is_for(&self, name: &ServerName<'_>) -> bool {
+    pub(crate) fn is_for(&self, name: &ServerName<'_>) -> bool {
         let first = self.key.cert.first().map(webpki::EndEntityCert::try_from);
         matches!(first, Some(Ok(own)) if own.verify_is_valid_for_subject_name(name).is_ok())
     }
@@ -111,7 +121,8 @@ fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     read.ok().filter(|read| !read.is_empty())
 }
 
-/// Who a listener is: the certificate for the name that is asked for, or the first; and whose certificates it takes.
+/// Who a listener is: the certificate for the name that is asked for, or the first, which is the one that is issued to it,
+/// if it is to have one; and whose certificates it takes.
 #[derive(Clone)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
@@ -127,7 +138,7 @@ impl fmt::Debug for ServerTls {
 /// Why a listener cannot speak TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum NoListener {
-    /// None, or too many.
+    /// None, and none will be issued; or too many.
     #[error("a listener over TLS has 1 to {IDENTITIES_MAX} certificates")]
     Identities,
     /// The library has no ciphers, or no random bytes.
@@ -138,29 +149,33 @@ pub enum NoListener {
 /// What is spoken over a listener's TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
-    /// HTTP/2 or HTTP/1.1, as the client likes.
+    /// HTTP/2 or HTTP/1.1, as the client likes; authorities are shown their proofs here.
     Http2AndHttp1,
     /// HTTP/1.1.
     Http1,
 }
 
 impl ServerTls {
-    /// A listener that has these identities, and asks for certificates that `clients` vouches for, if it is given.
+    /// A listener that has what is issued to it, and these identities, and asks for certificates that `clients` vouches
+    /// for, if it is given. Where something is to be issued and is not yet, nobody is shown another in its place.
     ///
     /// # Errors
     /// [`NoListener`].
     pub fn new(
         identities: &[Identity],
+        issued: Option<Arc<Issued>>,
         offer: Offer,
         clients: Option<&ClientTrust>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, NoListener> {
-        if !(1..=IDENTITIES_MAX).contains(&identities.len()) {
+        let all = identities.len().saturating_add(usize::from(issued.is_some()));
+        if !(1..=IDENTITIES_MAX).contains(&all) {
             return Err(NoListener::Identities);
         }
         let builder = ServerConfig::builder_with_provider(PROVIDER.clone());
         let builder = builder.with_safe_default_protocol_versions().map_err(NoListener::Library)?;
-        let identities = Arc::new(Identities(identities.to_vec()));
+        let alpn = protocols(offer, issued.as_deref());
+        let identities = Arc::new(Identities { issued, own: identities.to_vec() });
         let proof = clients.map(|clients| clients.proof().clone());
         let builder = match &proof {
             Some(proof) => builder.with_client_cert_verifier(proof.verifier.clone()),
@@ -171,10 +186,7 @@ impl ServerTls {
         // Without tickets every core would have to look sessions up in one place. Their keys are this listener's
         // own: what an earlier one gave out, under other authorities or lists, resumes nothing.
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(NoListener::Library)?;
-        config.alpn_protocols = match offer {
-            Offer::Http2AndHttp1 => vec![HTTP2.into(), HTTP1.into()],
-            Offer::Http1 => vec![HTTP1.into()],
-        };
+        config.alpn_protocols = alpn;
         Ok(Self { config: Arc::new(config), proof })
     }
 
@@ -206,6 +218,15 @@ impl ServerTls {
     }
 }
 
+/// The protocols of a listener. Only where a certificate is to be issued is an authority let in to look.
+fn protocols(offer: Offer, issued: Option<&Issued>) -> Vec<Vec<u8>> {
+    match (offer, issued) {
+        (Offer::Http2AndHttp1, Some(_)) => vec![HTTP2.into(), HTTP1.into(), ACME.into()],
+        (Offer::Http2AndHttp1, None) => vec![HTTP2.into(), HTTP1.into()],
+        (Offer::Http1, _) => vec![HTTP1.into()],
+    }
+}
+
 /// The present, as rustls asks for it.
 #[derive(Debug)]
 struct Time(Arc<dyn Clock>);
@@ -214,17 +235,6 @@ impl TimeProvider for Time {
     fn current_time(&self) -> Option<UnixTime> {
         let micros = u64::try_from(self.0.now().as_micros()).ok()?;
         Some(UnixTime::since_unix_epoch(std::time::Duration::from_micros(micros)))
-    }
-}
-
-#[derive(Debug)]
-struct Identities(Vec<Identity>);
-
-impl ResolvesServerCert for Identities {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let asked = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
-        let named = asked.and_then(|name| self.0.iter().find(|identity| identity.is_for(&name)));
-        named.or_else(|| self.0.first()).map(|identity| identity.key.clone())
     }
 }
 
@@ -256,6 +266,15 @@ pub struct Trust {
     roots: Arc<RootCertStore>,
     digest: Digest,
 }
+
+/// The same authorities in the same bytes.
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Trust {}
 
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -453,11 +472,17 @@ impl Unproven {
 pub(crate) enum Spoken {
     Http1,
     Http2,
+    /// Nothing: an authority has seen the proof that it looked for.
+    Nothing,
 }
 
 impl Spoken {
     /// What was agreed on; whoever knows nothing of that speaks HTTP/1.1.
     pub(crate) fn over(tls: &tokio_rustls::server::TlsStream<TcpStream>) -> Self {
-        if tls.get_ref().1.alpn_protocol() == Some(HTTP2) { Self::Http2 } else { Self::Http1 }
+        match tls.get_ref().1.alpn_protocol() {
+            Some(HTTP2) => Self::Http2,
+            Some(ACME) => Self::Nothing,
+            _ => Self::Http1,
+        }
     }
 }

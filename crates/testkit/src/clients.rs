@@ -3,11 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
+use access::Timestamp;
 use access::credential::CertificateId;
-use access::{Clock, Timestamp};
-use daypass::config::tls::ListenerTls;
-use daypass::node::Secured;
-use gateway::source::Callers;
 use rcgen::{
     CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, KeyIdMethod, KeyPair,
     RevokedCertParams, SanType, SerialNumber, date_time_ymd,
@@ -148,11 +145,6 @@ impl World {
             until: Timestamp::from_micros(i64::MAX),
         };
         self.issued.borrow_mut().holdings.insert(id(signed), holding);
-    }
-
-    pub(crate) fn secured(&self, tls: &ListenerTls, callers: &Callers) -> Secured {
-        let clock: Arc<dyn Clock> = self.clock().clone();
-        Secured::with(tls, callers.clone(), &clock).unwrap()
     }
 
     fn proxy(&self) -> SocketAddr {

@@ -27,6 +27,7 @@ pub mod h2c;
 pub mod hostile;
 mod logs;
 pub mod oracle;
+pub mod pebble;
 pub mod reference;
 pub mod setup;
 pub mod story;

@@ -214,8 +214,13 @@ impl Setup {
     /// With listeners that speak TLS, and more of `listen.tls`.
     #[must_use]
     pub fn secured_with(self, more: &str) -> Self {
-        let tls = format!(", tls: {{ certificate: 'file:cert.pem', key: 'file:key.pem'{more} }}");
-        Self { tls, ..self }
+        self.tls(&format!("certificate: 'file:cert.pem', key: 'file:key.pem'{more}"))
+    }
+
+    /// With this of `listen.tls`.
+    #[must_use]
+    pub fn tls(self, keys: &str) -> Self {
+        Self { tls: format!(", tls: {{ {keys} }}"), ..self }
     }
 
     pub(crate) fn scheme(&self) -> &'static str {

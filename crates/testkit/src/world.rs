@@ -15,7 +15,7 @@ use std::time::Duration;
 use access::{Clock as _, Revision};
 use daypass::config::{Config, Environment, Loaded, Source};
 use daypass::node::run::JournalParts;
-use daypass::node::{Inherited, Node, Parts};
+use daypass::node::{Inherited, Node, Parts, Secured};
 use journal::{Filter, Order, Reader, RequestRow, Writable};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -161,7 +161,7 @@ impl World {
             console: settings.console,
             inherited: Inherited::default(),
             predecessor: None,
-            secured: self.secured(&settings.tls, &settings.callers),
+            secured: Secured { tls: settings.tls, callers: settings.callers },
             cores: self.setup.cores,
             descriptors_per_core: CONNECTIONS_MAX,
             journal: JournalParts {
@@ -378,7 +378,7 @@ impl World {
     pub async fn reload(&mut self, setup: Setup) -> Result<Revision, String> {
         let settings = self.load(&setup)?.settings;
         let plans = daypass::serve::plans(settings.forwards).unwrap();
-        let secured = self.secured(&settings.tls, &settings.callers);
+        let secured = Secured { tls: settings.tls, callers: settings.callers };
         let revision = self.node().reload(settings.policy, plans, secured).await.unwrap();
         self.policies.push((revision.number(), setup.policy()));
         self.setup = setup;

@@ -82,6 +82,7 @@ impl Vitals for Well {
             view_age_ms: 7,
             spooled: 0,
             certificates: Vec::new(),
+            acme: None,
             configuration: Configuration {
                 revision: Revision::from_number(1),
                 loaded: started,

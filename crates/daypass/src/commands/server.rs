@@ -78,6 +78,9 @@ pub(super) async fn status(context: &Context<'_>, client: &Client) -> Result<Exi
         let (hosts, until, left) = (part("hosts"), part("until"), part("days_left"));
         context.output.line(&format!("{:<14} {hosts} until {until}, {left} days left", "certificate"))?;
     }
+    if let Some(acme) = answer.get("acme").filter(|acme| !acme.is_null()) {
+        context.output.line(&format!("{:<14} {}", "acme", order(acme)))?;
+    }
     for node in answer.get("nodes").and_then(Value::as_array).into_iter().flatten() {
         let part = |key: &str| cell(key, node.get(key).unwrap_or(&Value::Null));
         let since = part("started");
@@ -89,6 +92,17 @@ pub(super) async fn status(context: &Context<'_>, client: &Client) -> Result<Exi
         ))?;
     }
     Ok(Exit::Done)
+}
+
+/// How it stands with the authority that the listeners' certificate is had from.
+fn order(acme: &Value) -> String {
+    let field = |pointer: &str| cell("", acme.pointer(pointer).unwrap_or(&Value::Null));
+    let next =
+        format!("{} from {}, next order at {}", field("/domains"), field("/directory"), field("/next"));
+    match acme.get("failed").filter(|failed| !failed.is_null()) {
+        None => next,
+        Some(_) => format!("{next}; the last failed at {}: {}", field("/failed/at"), field("/failed/why")),
+    }
 }
 
 /// Since when it is in force, and how much of it is not.

@@ -177,7 +177,7 @@ fn read_source(path: &Path) -> Result<Source, ConfigError> {
 }
 
 /// The bytes of a file; `None` if there are more than `bytes_max`.
-fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let file = std::fs::File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a file"));

@@ -1,9 +1,10 @@
-//! Why a node does not start, in words for whoever starts it.
+//! Why a node does not start, or does not take another configuration, in words for whoever runs it.
 
 use std::io;
 use std::path::PathBuf;
 
 use access::Revision;
+use gateway::tls::NoListener;
 use ledger::ExecuteError;
 
 use crate::node::data;
@@ -69,6 +70,9 @@ pub enum StartError {
     /// The empty policy does not compile, which never happens.
     #[error("cannot begin with an empty policy")]
     Empty(#[source] access::policy::PolicyError),
+    /// The listeners cannot speak TLS.
+    #[error("cannot secure the listeners")]
+    Tls(#[from] NoListener),
     /// The proxy cannot listen.
     #[error("cannot start the proxy")]
     Gateway(#[from] gateway::StartError),
@@ -81,4 +85,15 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+}
+
+/// Why the configuration before stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The listeners cannot speak TLS.
+    #[error("cannot secure the listeners")]
+    Tls(#[from] NoListener),
+    /// The ledger did not take the policy.
+    #[error(transparent)]
+    Policy(#[from] ExecuteError),
 }

@@ -33,7 +33,7 @@ impl Node {
         Ok(estate)
     }
 
-    /// Takes no more commands, writes nothing more to the ledger, and has the journal written at the other end of
+    /// Takes no more commands, orders no certificates, writes nothing more to the ledger, and has the journal written at the other end of
     /// `link`. Requests go on, and wait for that end.
     ///
     /// # Errors
@@ -42,6 +42,7 @@ impl Node {
         if let Some(console) = &mut self.console {
             console.pause().await;
         }
+        self.doors.order_nothing().await;
         self.policy_before = Some(self.keeper.state().policy().clone());
         self.keeper.follow().await;
         self.stop_following().await;
@@ -71,6 +72,7 @@ impl Node {
         {
             tracing::error!(%error, "the console cannot be served any more");
         }
+        self.doors.order();
     }
 
     /// Waits until the journal has every event of the ledger, and writes no more of them.

@@ -5,6 +5,7 @@
 //! A node can hand all of it over to a new process of its own kind (see [`successor`] and [`predecessor`]).
 //! Not here: reading the configuration, signals and exit codes (see `serve`).
 
+mod acme;
 pub mod bridge;
 mod channel;
 pub mod clock;
@@ -23,6 +24,6 @@ pub mod successor;
 pub mod vitals;
 
 pub use doors::Secured;
-pub use failed::StartError;
+pub use failed::{ReloadError, StartError};
 pub use predecessor::{Inherited, Predecessor};
 pub use run::{Node, Parts};

@@ -29,7 +29,7 @@ use crate::node::console::ConsoleDoors;
 use crate::node::data;
 use crate::node::doors::{BothDoors, Secured};
 use crate::node::enforce::Enforcer;
-use crate::node::failed::StartError;
+use crate::node::failed::{ReloadError, StartError};
 use crate::node::follow::follow;
 use crate::node::predecessor::{Inherited, Predecessor};
 use crate::node::vitals::{NodeVitals, VIEW_AGE_MAX};
@@ -85,7 +85,7 @@ pub struct Node {
     pub(super) keeper: Keeper,
     pub(super) journal: Journal,
     pub(super) gateway: Arc<Gateway>,
-    doors: BothDoors,
+    pub(super) doors: BothDoors,
     pub(super) bridge: Arc<Bridge>,
     configured: Arc<Configured>,
     pub(super) journaled: watch::Sender<Journaled>,
@@ -126,8 +126,8 @@ impl Node {
         let adopted = adopt(&keeper, &bridge, parts.policy, parts.plans).await;
         let revision = adopted.map_err(StartError::Policy)?;
         let configured = Arc::new(Configured::new(revision, parts.clock.now()));
-        let clients_max = gateway::clients_max(parts.descriptors_per_core);
-        let doors = BothDoors::new(parts.secured, parts.cores.saturating_mul(clients_max));
+        let connections_max = parts.cores.saturating_mul(gateway::clients_max(parts.descriptors_per_core));
+        let doors = BothDoors::new(parts.secured, connections_max, &parts.data, parts.clock.clone())?;
         let options = gateway::Options {
             address: parts.proxy,
             sockets: inherited.proxy,
@@ -206,6 +206,7 @@ impl Node {
         match opened {
             Ok((address, open)) => {
                 (self.console_address, self.console) = (address, Some(open));
+                self.doors.order();
                 Ok(self)
             }
             Err(error) => {
@@ -284,15 +285,16 @@ impl Node {
     /// Puts another configuration in force, whole or not at all.
     ///
     /// # Errors
-    /// The ledger did not take the policy; the one before stays in force.
+    /// [`ReloadError`]; the one before stays in force.
     pub async fn reload(
         &self,
         policy: Policy,
         plans: Plans,
         secured: Secured,
-    ) -> Result<Revision, ExecuteError> {
+    ) -> Result<Revision, ReloadError> {
+        let ready = self.doors.ready(secured)?;
         let revision = adopt(&self.keeper, &self.bridge, policy, plans).await?;
-        self.doors.replace(secured);
+        self.doors.replace(ready);
         self.gateway.prove_again();
         self.configured.replace(revision, self.clock.now());
         Ok(revision)
@@ -310,6 +312,8 @@ impl Node {
 
     /// Drains the proxy within `patience`, closes the console, and leaves ledger and journal complete.
     pub async fn stop(mut self, patience: Duration) -> gateway::Drained {
+        // Nobody is let in to look any more.
+        self.doors.order_nothing().await;
         let drained = self.gateway.drain(patience).await;
         if let Some(mut console) = self.console.take() {
             console.pause().await;

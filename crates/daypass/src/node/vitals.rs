@@ -78,6 +78,13 @@ impl Vitals for NodeVitals {
             let cause = journal.last_error.unwrap_or_else(|| "no room".to_owned());
             why.push(format!("the journal cannot be written: {cause}"));
         }
+        let (certificates, acme) = (pulse.certificates.read(), pulse.certificates.acme.health());
+        if acme.is_some() && pulse.certificates.acme.issued().identity().is_none() {
+            why.push(
+                "no certificate was issued to the listeners yet: `acme` tells how its order stands"
+                    .to_owned(),
+            );
+        }
         let revision = pulse.views.latest().view.revision;
         Health {
             why,
@@ -86,7 +93,8 @@ impl Vitals for NodeVitals {
             spooled: 0,
             configuration: pulse.configured.read(),
             upstreams: pulse.views.latest().unwell(now).into_iter().map(shown).collect(),
-            certificates: pulse.certificates.read().iter().map(|shown| told(shown, now)).collect(),
+            certificates: certificates.iter().map(|shown| told(shown, now)).collect(),
+            acme,
         }
     }
 
@@ -114,6 +122,7 @@ type Labels = Vec<(&'static str, String)>;
 impl Collector for Pulse {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_node(&mut encoder)?;
+        self.encode_orders(&mut encoder)?;
         self.encode_upstreams(&mut encoder)?;
         self.encode_requests(&mut encoder)?;
         self.encode_durations(&mut encoder)
@@ -160,6 +169,18 @@ impl Pulse {
         }
         gauge("journal_leaves", "Leaves in the journal.", None, journal.size as f64)?;
         gauge("journal_size", "Size of all segments.", Some(&Unit::Bytes), journal.bytes as f64)
+    }
+
+    /// Where certificates are had from an authority.
+    fn encode_orders(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(orders) = self.certificates.acme.orders() else { return Ok(()) };
+        let help = "Orders of the listeners' certificate since the start, by outcome.";
+        let mut counter = encoder.encode_descriptor("acme_orders", help, None, MetricType::Counter)?;
+        for (outcome, count) in [("issued", orders.issued), ("failed", orders.failed)] {
+            let labels: Labels = vec![("outcome", outcome.to_owned())];
+            counter.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
     }
 
     /// One for each that is in the configuration and not well: there are no others.

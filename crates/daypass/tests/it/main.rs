@@ -2,6 +2,8 @@
 //! after every test that sends traffic.
 
 #[cfg(test)]
+mod acme;
+#[cfg(test)]
 mod advice;
 #[cfg(test)]
 mod api;

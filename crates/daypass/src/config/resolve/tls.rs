@@ -1,18 +1,25 @@
 //! Certificates, keys and authorities: read, and checked to belong together, before anything listens or connects.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use gateway::clients::{ClientTrust, LISTS_MAX, Lists, NoClientTrust};
+use gateway::issued::{NAMES_MAX, is_name};
 use gateway::tls::{ClientTls, IDENTITIES_MAX, Identity, NobodyTrusted, Speak, Trust};
 use zeroize::Zeroizing;
 
 use super::super::place::{Place, Placed};
 use super::super::secret::Reference;
-use super::super::text::FileReference;
-use super::super::tls::{ListenTls, ListenerTls, UpstreamTls};
+use super::super::text::{FileReference, Text};
+use super::super::tls::{Acme, AcmePlan, ListenTls, ListenerTls, UpstreamTls};
 use super::super::upstream::{Scheme, UpstreamUrl};
 use super::Resolver;
 
 /// The longest file of certificates or keys, in bytes.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The most addresses that an ACME authority may write to.
+const CONTACTS_MAX: usize = 8;
 
 const LIST_ADVICE: &str = "put lists of the certificates' issuers there, as the authority publishes them";
 
@@ -28,7 +35,11 @@ impl Resolver<'_> {
     /// What secures the listeners; nothing without `listen.tls`.
     pub(super) fn listener_tls(&mut self, written: Option<&Placed<ListenTls>>) -> ListenerTls {
         let Some(written) = written else { return ListenerTls::default() };
-        ListenerTls { identities: self.identities(written), clients: self.clients(written) }
+        ListenerTls {
+            identities: self.identities(written),
+            clients: self.clients(written),
+            acme: written.acme.as_ref().and_then(|acme| self.acme(acme)).map(Arc::new),
+        }
     }
 
     fn identities(&mut self, written: &Placed<ListenTls>) -> Vec<Identity> {
@@ -36,9 +47,30 @@ impl Resolver<'_> {
             let says = format!("a listener has at most {IDENTITIES_MAX} certificates");
             self.refuse(written.place, says, "put more names into one certificate");
         }
-        let first = std::iter::once((&written.certificate, &written.key));
+        let first = match (&written.certificate, &written.key, &written.acme) {
+            (Some(certificate), Some(key), None) => Some((certificate, key)),
+            (None, None, Some(_)) => None,
+            (None, None, None) => {
+                let advice = "add `certificate: file:PATH` and `key: file:PATH`, or `acme:`";
+                self.refuse(written.place, "`listen.tls` names no certificate", advice);
+                None
+            }
+            (Some(alone), None, None) | (None, Some(alone), None) => {
+                self.refuse(alone.place, "a certificate and its key go together", "add the other of the two");
+                None
+            }
+            (Some(file), _, Some(_)) | (None, Some(file), Some(_)) => {
+                let says = "the listeners' certificate is either a file or had from an authority";
+                self.refuse(file.place, says, "remove `certificate` and `key`, or `acme`; `others` may stay");
+                None
+            }
+        };
         let others = written.others.iter().map(|pair| (&pair.certificate, &pair.key));
-        first.chain(others).filter_map(|(certificate, key)| self.identity(certificate, key)).collect()
+        first
+            .into_iter()
+            .chain(others)
+            .filter_map(|(certificate, key)| self.identity(certificate, key))
+            .collect()
     }
 
     fn identity(
@@ -61,6 +93,55 @@ impl Resolver<'_> {
                 let advice = "write the certificate, then those between it and its authority, into `certificate`, and its own key into `key`";
                 self.refuse(place, why.to_string(), advice);
                 None
+            }
+        }
+    }
+
+    /// From whom the listeners' certificate is had.
+    fn acme(&mut self, written: &Placed<Acme>) -> Option<AcmePlan> {
+        let url = reqwest::Url::parse(&written.directory).ok();
+        let plain = |url: &reqwest::Url| url.username().is_empty() && url.password().is_none();
+        if !url.as_ref().is_some_and(|url| url.scheme() == "https" && plain(url)) {
+            if !url.as_ref().is_some_and(plain) {
+                self.errors.hide(written.directory.place);
+            }
+            let advice = "write its URL, like `https://acme-v02.api.letsencrypt.org/directory`";
+            self.refuse(written.directory.place, "this is no directory of an ACME authority", advice);
+        }
+        self.acme_domains(&written.domains);
+        if let Some(beyond) = written.contact.get(CONTACTS_MAX) {
+            let says = format!("an authority is told at most {CONTACTS_MAX} addresses to write to");
+            self.refuse(beyond.place, says, "remove the rest of them");
+        }
+        let is_address = |text: &str| text.strip_prefix("mailto:").is_some_and(|to| to.contains('@'));
+        for contact in written.contact.iter().filter(|contact| !is_address(contact)) {
+            let says = format!("`{}` is no address to write to", contact.value);
+            self.refuse(contact.place, says, "write `mailto:` and an address");
+        }
+        let texts = |texts: &[Placed<Text>]| texts.iter().map(|text| text.to_string()).collect();
+        Some(AcmePlan {
+            directory: written.directory.to_string(),
+            domains: texts(&written.domains),
+            contact: texts(&written.contact),
+            trust: self.trust(written.ca.as_ref(), written.place)?,
+        })
+    }
+
+    fn acme_domains(&mut self, written: &Placed<Vec<Placed<Text>>>) {
+        if !(1..=NAMES_MAX).contains(&written.len()) {
+            let says = format!("a certificate is for 1 to {NAMES_MAX} names");
+            self.refuse(written.place, says, "write the names under which callers reach the proxy");
+        }
+        let mut seen = BTreeSet::new();
+        for domain in &**written {
+            if !is_name(domain) {
+                let says = format!("no certificate can be had for `{}`", domain.value);
+                let advice =
+                    "write a host's name in lower case; wildcards and addresses cannot be proven here";
+                self.refuse(domain.place, says, advice);
+            } else if !seen.insert(domain.to_string()) {
+                let says = format!("`{}` stands here twice", domain.value);
+                self.refuse(domain.place, says, "remove one of them");
             }
         }
     }
@@ -189,7 +270,7 @@ impl Resolver<'_> {
         let advice = |why| match why {
             NobodyTrusted::NoAuthority => "put the authorities' own certificates there, in PEM",
             NobodyTrusted::EmptySystem => {
-                "install the system's certificates (Debian: `ca-certificates`), or name a file with `upstream_tls: { ca: file:PATH }`"
+                "install the system's certificates (Debian: `ca-certificates`), or name a file with `ca: file:PATH`"
             }
         };
         trust.map_err(|why| self.refuse(place, why.to_string(), advice(why))).ok()

@@ -181,3 +181,75 @@ apis: { a: { route: { prefix: /a }, upstreams: [http://a] } }";
     "#]]
     .assert_eq(&loaded.warnings.to_string());
 }
+
+#[test]
+fn what_is_said_of_an_acme_authority_means_something() {
+    let mut told = String::new();
+    let mut load_tls = |keys: &str| {
+        let loaded = load(&format!(
+            "listen:\n  tls: {{ {keys} }}\napis: {{ a: {{ route: {{ prefix: /a }}, upstreams: [http://a] }} }}\n"
+        ));
+        told.push_str(
+            &loaded.map_or_else(|error| error.to_string(), |loaded| format!("ok\n{}", loaded.warnings)),
+        );
+    };
+    let acme = |directory: &str, domains: &str, contact: &str| {
+        format!(
+            "acme: {{ directory: '{directory}', domains: [{domains}], contact: ['{contact}'], ca: 'file:cert.pem' }}"
+        )
+    };
+    let (directory, contact) = ("https://ca.example/directory", "mailto:ops@example.com");
+    let right = acme(directory, "a.example, b.example", contact);
+    load_tls(&right);
+    load_tls(&format!("{right}, others: [{{ certificate: 'file:cert.pem', key: 'file:key.pem' }}]"));
+    load_tls(&format!("{right}, certificate: 'file:cert.pem', key: 'file:key.pem'"));
+    load_tls(&acme("http://ca.example/directory", "'*.example', A.example, 127.0.0.1", "ops@example.com"));
+    load_tls(&acme(directory, "", contact));
+    load_tls(&acme(directory, "a.example, a.example", contact));
+    load_tls("client_ca: 'file:clients.pem'");
+    load_tls("certificate: 'file:cert.pem'");
+    expect![[r#"
+        ok
+        ok
+        daypass.yaml:2:167: the listeners' certificate is either a file or had from an authority
+          2 |   tls: { acme: { directory: 'https://ca.example/directory', domains: [a.example, b.example], contact: ['mailto:ops@example.com'], ca: 'file:cert.pem' }, certificate: 'file:cert.pem', key: 'file:key.pem' }
+            |                                                                                                                                                                       ^^^^^^^^^^^^^^^
+            = remove `certificate` and `key`, or `acme`; `others` may stay
+        daypass.yaml:2:29: this is no directory of an ACME authority
+          2 |   tls: { acme: { directory: 'http://ca.example/directory', domains: ['*.example', A.example, 127.0.0.1], contact: ['ops@example.com'], ca: 'file:cert.pem' } }
+            |                             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            = write its URL, like `https://acme-v02.api.letsencrypt.org/directory`
+        daypass.yaml:2:70: no certificate can be had for `*.example`
+          2 |   tls: { acme: { directory: 'http://ca.example/directory', domains: ['*.example', A.example, 127.0.0.1], contact: ['ops@example.com'], ca: 'file:cert.pem' } }
+            |                                                                      ^^^^^^^^^^^
+            = write a host's name in lower case; wildcards and addresses cannot be proven here
+        daypass.yaml:2:83: no certificate can be had for `A.example`
+          2 |   tls: { acme: { directory: 'http://ca.example/directory', domains: ['*.example', A.example, 127.0.0.1], contact: ['ops@example.com'], ca: 'file:cert.pem' } }
+            |                                                                                   ^^^^^^^^^
+            = write a host's name in lower case; wildcards and addresses cannot be proven here
+        daypass.yaml:2:94: no certificate can be had for `127.0.0.1`
+          2 |   tls: { acme: { directory: 'http://ca.example/directory', domains: ['*.example', A.example, 127.0.0.1], contact: ['ops@example.com'], ca: 'file:cert.pem' } }
+            |                                                                                              ^^^^^^^^^
+            = write a host's name in lower case; wildcards and addresses cannot be proven here
+        daypass.yaml:2:116: `ops@example.com` is no address to write to
+          2 |   tls: { acme: { directory: 'http://ca.example/directory', domains: ['*.example', A.example, 127.0.0.1], contact: ['ops@example.com'], ca: 'file:cert.pem' } }
+            |                                                                                                                    ^^^^^^^^^^^^^^^^^
+            = write `mailto:` and an address
+        daypass.yaml:2:70: a certificate is for 1 to 64 names
+          2 |   tls: { acme: { directory: 'https://ca.example/directory', domains: [], contact: ['mailto:ops@example.com'], ca: 'file:cert.pem' } }
+            |                                                                      ^
+            = write the names under which callers reach the proxy
+        daypass.yaml:2:82: `a.example` stands here twice
+          2 |   tls: { acme: { directory: 'https://ca.example/directory', domains: [a.example, a.example], contact: ['mailto:ops@example.com'], ca: 'file:cert.pem' } }
+            |                                                                                  ^^^^^^^^^
+            = remove one of them
+        daypass.yaml:2:8: `listen.tls` names no certificate
+          2 |   tls: { client_ca: 'file:clients.pem' }
+            |        ^
+            = add `certificate: file:PATH` and `key: file:PATH`, or `acme:`
+        daypass.yaml:2:23: a certificate and its key go together
+          2 |   tls: { certificate: 'file:cert.pem' }
+            |                       ^^^^^^^^^^^^^^^
+            = add the other of the two
+    "#]].assert_eq(&told);
+}

@@ -65,6 +65,9 @@ pub(crate) const START_MIB: Bound = Bound { must: Some(30.0), goal: 15.0 };
 /// The same with 10,000 idle connections in the clear.
 pub(crate) const IDLE_MIB: Bound = Bound { must: Some(150.0), goal: 80.0 };
 
+/// The same over TLS; the goal is in proportion.
+pub(crate) const IDLE_TLS_MIB: Bound = Bound { must: Some(450.0), goal: 240.0 };
+
 const fn cpu(scenario: &'static str, of: Proxy, over: Proxy, must: Option<f64>, goal: f64) -> Goal {
     Goal { scenario, figure: Figure::Cpu, of, over, bound: Bound { must, goal } }
 }

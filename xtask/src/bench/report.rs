@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, ExitCode};
 
 use super::Options;
-use super::goals::{Bound, Figure, GOALS, Goal, IDLE_MIB, START_MIB};
+use super::goals::{Bound, Figure, GOALS, Goal, IDLE_MIB, IDLE_TLS_MIB, START_MIB};
 use super::memory::Held;
 use super::proxy::{Front, Proxy};
 use super::stats::{Measured, Round, Slice, Spread};
@@ -129,13 +129,20 @@ fn memory_table(memory: &[Held]) -> String {
 }
 
 fn memory_goals(memory: &[Held]) -> String {
-    let own = memory.iter().filter(|held| held.proxy == Proxy::Fsync && held.front == Front::Clear);
+    let own = memory.iter().filter(|held| held.proxy == Proxy::Fsync);
     let rows: String = own
         .map(|held| {
             let (start, idle) = (mib(held.start), mib(held.idle));
             let name = format!("{}, {} idle connections", held.proxy, held.connections);
-            bound_row(&format!("{}, at start", held.proxy), START_MIB, &format!("{start:.1} MiB"), start)
-                + &bound_row(&name, IDLE_MIB, &format!("{idle:.1} MiB"), idle)
+            let idle = |name: String, bound| bound_row(&name, bound, &format!("{idle:.1} MiB"), idle);
+            match held.front {
+                Front::Tls => idle(name + " over TLS", IDLE_TLS_MIB),
+                Front::Clear | Front::H2c => {
+                    let start_name = format!("{}, at start", held.proxy);
+                    bound_row(&start_name, START_MIB, &format!("{start:.1} MiB"), start)
+                        + &idle(name, IDLE_MIB)
+                }
+            }
         })
         .collect();
     format!("{GOALS_HEAD}{rows}")
@@ -204,7 +211,8 @@ mod tests {
         assert!(table.contains("| daypass-fsync | clear | 20.0 | 1024 | 30.0 | 10.0 |\n"), "{table}");
         let goals = memory_goals(&memory);
         assert!(goals.contains("at start | ≤ 30.00 | ≤ 15.00 | 20.0 MiB | met |"), "{goals}");
-        assert_eq!(goals.lines().count(), 4);
+        assert!(goals.contains("over TLS | ≤ 450.00 | ≤ 240.00 | 30.0 MiB | met"), "{goals}");
+        assert_eq!(goals.lines().count(), 5);
     }
 
     #[test]

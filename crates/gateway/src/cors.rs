@@ -125,8 +125,12 @@ pub(crate) struct Preflight {
 }
 
 impl Preflight {
-    /// What it may be followed by: the methods that any role allows at its path, whoever asks.
+    /// What it may be followed by: the methods that any role allows at its path, whoever asks. `None` for what is no
+    /// preflight.
     pub(crate) fn of(picture: &Picture, arrival: &Arrival<'_>, head: &Head<'_>) -> Option<Self> {
+        if !is_preflight(head) {
+            return None;
+        }
         let policy = &picture.view.policy;
         let (api, rest) = policy.route(arrival.host, arrival.target.path())?;
         let cors = picture.forward(api)?.cors.as_ref()?;

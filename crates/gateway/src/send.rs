@@ -60,16 +60,12 @@ impl Pool {
                 }
                 Attempt::Unsent(unsent, why) => {
                     endpoint.vital.miss(why.into(), self.clock.now());
-                    upload = unsent;
-                    // Of a request that may have arrived before it is not said that nothing of it was sent.
-                    if sends.uses == Use::Any {
-                        failure = why.into();
-                    }
+                    (upload, failure) = (unsent, sends.failure(why.into()));
                     next = sends.next();
                 }
                 Attempt::NoRoom(unsent) => {
                     // Another may have an idle connection.
-                    (upload, failure) = (unsent, SendFailure::NoRoom);
+                    (upload, failure) = (unsent, sends.failure(SendFailure::NoRoom));
                     next = sends.next();
                 }
                 Attempt::Unheard(unheard, line) => {
@@ -89,6 +85,14 @@ impl Pool {
 }
 
 impl Sends<'_, '_> {
+    /// Why it was not sent: of a request that may have arrived before it is not said that nothing of it was sent.
+    fn failure(&self, unsent: SendFailure) -> SendFailure {
+        match self.uses {
+            Use::Any => unsent,
+            Use::Fresh => SendFailure::Closed,
+        }
+    }
+
     /// Whether a request that may have arrived is sent once more.
     fn may_retry(&self) -> bool {
         let budget = &self.outgoing.forward.kept.retries;

@@ -2,8 +2,8 @@
 //!
 //! Each command is one module: what a change must pass (`test`, `tidy`), the product on show
 //! (`demo`), what a request costs (`bench`), what a crash may lose (`crash`), what a reload, a stop or a
-//! new version costs (`churn`), what generated traffic finds (`differ`, `fuzz`), and what the suites of others say
-//! (`gates`).
+//! new version costs (`churn`), what generated traffic finds (`differ`, `fuzz`), what the suites of others say
+//! (`gates`), and what is released (`release`).
 //! Not here: anything the product itself needs at run time.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to its terminal")]
 
@@ -21,6 +21,7 @@ mod http;
 mod instance;
 mod json;
 mod process;
+mod release;
 mod scratch;
 mod stop;
 mod tally;
@@ -46,6 +47,7 @@ Commands:
   differ  generated requests and answers against real servers and clients
   fuzz    the fuzzers of the codec, the paths and the headers
   gates   suites of others: HTTP/2, WebSocket, gRPC, load and slow clients
+  release builds the binary that is released, laid out by what it does most
 
 Examples:
   cargo xtask test
@@ -80,6 +82,7 @@ fn dispatch(name: &str, args: Args) -> anyhow::Result<ExitCode> {
         "differ" => differ::run(args),
         "fuzz" => fuzz::run(args),
         "gates" => gates::run(args),
+        "release" => release::run(args),
         other => Err(args::usage(format!("no command `{other}`\n\n{HELP}"))),
     }
 }

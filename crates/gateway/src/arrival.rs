@@ -9,9 +9,10 @@ use access::{Reason, Refused, RequestId, Timestamp, credential};
 use http::Version;
 
 use crate::bounds::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
-use crate::fields::FieldList;
+use crate::fields::{Entry, FieldList};
 use crate::grpc;
 use crate::h1::head::Asked;
+use crate::name::Name;
 use crate::peer::{Caller, Peer};
 use crate::shown::ShownBefore;
 use crate::trace::Trace;
@@ -139,10 +140,11 @@ impl<'a> Fields<'a> {
     /// Reads the fields. `fault` is why the codec found that they have more than one reading.
     pub(crate) fn read(fields: &'a FieldList, fault: Option<&'static str>) -> Self {
         let mut read = Self { fault, ..Self::default() };
-        for (name, value) in fields.iter() {
+        for field in fields.entries() {
+            let bytes = field.text.len().saturating_add(field.value.len()).saturating_add(4);
             read.count = read.count.saturating_add(1);
-            read.bytes = read.bytes.saturating_add(name.len()).saturating_add(value.len()).saturating_add(4);
-            read.add(name, value);
+            read.bytes = read.bytes.saturating_add(bytes);
+            read.add(field);
         }
         read
     }
@@ -157,33 +159,43 @@ impl<'a> Fields<'a> {
         self.expect != Field::Absent
     }
 
-    fn add(&mut self, name: &'a [u8], value: &'a [u8]) {
+    fn add(&mut self, Entry { name, text, value }: Entry<'a>) {
         match name {
-            b"host" => self.host.add(value),
-            b"authorization" => return self.authorization.add(value),
-            b"content-length" => self.content_length.add(value),
-            b"expect" => self.expect.add(value),
-            b"upgrade" => self.upgrade.add(value),
-            b"sec-websocket-key" => self.websocket_key.add(value),
-            b"sec-websocket-version" => self.websocket_version.add(value),
-            b"user-agent" => self.user_agent.add(value),
-            b"traceparent" => self.traceparent.add(value),
-            b"origin" => self.origin.add(value),
-            b"access-control-request-method" => self.asked_method.add(value),
-            b"te" => self.te.add(value),
-            b"grpc-timeout" => self.grpc_timeout.add(value),
-            b"content-type" if grpc::is_call(value) => self.dialect = Dialect::Grpc,
-            b"connection" => {
+            Name::Host => self.host.add(value),
+            Name::Authorization => return self.authorization.add(value),
+            Name::ContentLength => self.content_length.add(value),
+            Name::Expect => self.expect.add(value),
+            Name::Upgrade => self.upgrade.add(value),
+            Name::SecWebsocketKey => self.websocket_key.add(value),
+            Name::SecWebsocketVersion => self.websocket_version.add(value),
+            Name::UserAgent => self.user_agent.add(value),
+            Name::Traceparent => self.traceparent.add(value),
+            Name::Origin => self.origin.add(value),
+            Name::AccessControlRequestMethod => self.asked_method.add(value),
+            Name::Te => self.te.add(value),
+            Name::GrpcTimeout => self.grpc_timeout.add(value),
+            Name::ContentType if grpc::is_call(value) => self.dialect = Dialect::Grpc,
+            Name::Connection => {
                 let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
                 self.connection_upgrades |= options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
             }
-            _ => {}
-        }
-        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
-            self.fault = Some("a header name has characters other than letters, digits and `-`");
+            Name::Other => self.find_fault_in(text),
+            Name::ContentType
+            | Name::Cookie
+            | Name::Hop
+            | Name::Plain
+            | Name::TransferEncoding
+            | Name::XRequestId => {}
         }
         if credential::occurs_in(value) {
             self.fault = Some("a credential stands in a header other than `Authorization`");
+        }
+    }
+
+    /// What a name that means nothing else may be refused for.
+    fn find_fault_in(&mut self, name: &[u8]) {
+        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
+            self.fault = Some("a header name has characters other than letters, digits and `-`");
         }
         if is_override(name) {
             self.fault = Some("a header asks for another method or path than the request line");
@@ -291,6 +303,9 @@ fn host<'a>(head: &Head<'a>) -> Result<&'a str, Refused> {
         (Some(authority), Field::Once(host)) if authority.as_bytes() == host => authority,
         (Some(_), Field::Once(_)) => return Err(malformed("the request names two hosts")),
     };
+    if head.shown_before.is_host(host) {
+        return Ok(host);
+    }
     if !is_host(host) {
         return Err(malformed(
             "the host is not a name or an address, with or without a port from 1 to 65535",
@@ -299,6 +314,7 @@ fn host<'a>(head: &Head<'a>) -> Result<&'a str, Refused> {
     if credential::occurs_in(host.as_bytes()) {
         return Err(malformed("a credential stands in the host"));
     }
+    head.shown_before.keep_host(host);
     Ok(host)
 }
 

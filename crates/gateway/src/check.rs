@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::bounds::{INBOX_BYTES, INTERIM_ANSWERS_MAX, UPSTREAM_HEAD_BYTES_MAX};
 use crate::connect::connect;
 use crate::endpoint::Endpoint;
-use crate::fields::Sink as _;
+use crate::fields::{FieldList, Sink as _};
 use crate::h1::head::{Asked, ResponseHead, Scan};
 use crate::health::{Rounds, Trouble};
 use crate::picture::{Forward, Protocol, Upstream};
@@ -103,7 +103,8 @@ fn final_status(read: &[u8]) -> Result<Option<StatusCode>, Trouble> {
             return Ok(None);
         };
         let (head, behind) = rest.split_at_checked(length).ok_or(Trouble::Malformed)?;
-        let head = ResponseHead::read(head, Asked::Other).map_err(|_| Trouble::Malformed)?;
+        let head =
+            ResponseHead::read(head, Asked::Other, FieldList::default()).map_err(|_| Trouble::Malformed)?;
         if head.status.as_u16() >= 200 {
             return Ok(Some(head.status));
         }

@@ -29,6 +29,8 @@ pub(crate) struct Core {
     random: RefCell<fastrand::Rng>,
     pub(crate) descriptors: Rc<Descriptors>,
     phase: Cell<Phase>,
+    /// Listeners that may still bring connections.
+    listeners: Cell<usize>,
 }
 
 /// What a core is told by the node.
@@ -50,6 +52,8 @@ pub(crate) struct Open {
     pub(crate) exchanges: usize,
     /// Client connections, those included that only write out what they were given.
     pub(crate) connections: usize,
+    /// Listeners: connections may wait to be accepted.
+    pub(crate) listeners: usize,
 }
 
 /// Whether the node still takes requests.
@@ -82,7 +86,18 @@ impl Core {
             random: RefCell::new(fastrand::Rng::with_seed(seed)),
             descriptors,
             phase: Cell::new(Phase::Serving),
+            listeners: Cell::new(0),
         }
+    }
+
+    /// Takes what a listener brings, until it brings nothing more.
+    pub(crate) fn listen(self: &Rc<Self>, serving: impl Future<Output = ()> + 'static) {
+        self.listeners.set(self.listeners.get().saturating_add(1));
+        let core = self.clone();
+        tokio::task::spawn_local(async move {
+            serving.await;
+            core.listeners.set(core.listeners.get().saturating_sub(1));
+        });
     }
 
     /// The name of the node in receipts.
@@ -184,8 +199,11 @@ impl Core {
                     self.pipeline.streams.cut_all();
                 }
                 Order::Count(reply) => {
-                    let (exchanges, connections) = (self.pipeline.streams.len(), self.descriptors.clients());
-                    let _ = reply.send(Open { exchanges, connections });
+                    let _ = reply.send(Open {
+                        exchanges: self.pipeline.streams.len(),
+                        connections: self.descriptors.clients(),
+                        listeners: self.listeners.get(),
+                    });
                 }
             }
         }

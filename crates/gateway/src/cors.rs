@@ -77,7 +77,7 @@ impl Cors {
 
     /// Says in an answer which pages may read it, in place of what the upstream says.
     pub(crate) fn dress(&self, origin: Field<'_>, fields: &mut FieldList) {
-        fields.retain(|name, _| !name.starts_with(b"access-control-"));
+        fields.retain(|field| !field.text.starts_with(b"access-control-"));
         if let Origins::Listed(_) = self.origins {
             // Whoever keeps answers must not give one origin's to another.
             fields.add(b"vary", b"origin");

@@ -2,12 +2,13 @@
 //!
 //! Names are in lower case. Whoever adds a field vouches for it: a codec that parsed it, or the proxy itself.
 //! A head's own bytes are kept as they came but for the case of names, so that fields that pass are written in
-//! runs, without a copy each. Not here: which fields pass (see `headers`).
+//! runs, without a copy each. Not here: which fields pass (see `headers`), what names mean (see `name`).
 
-use crate::bounds::KEPT_BUFFER_BYTES_MAX;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-const CONNECTION: &[u8] = b"connection";
+use crate::bounds::KEPT_BUFFER_BYTES_MAX;
+use crate::name::Name;
+
 /// Between a name and its value.
 const COLON: &[u8] = b": ";
 /// Behind a value.
@@ -29,8 +30,15 @@ pub(crate) trait Sink {
 pub(crate) struct FieldList {
     text: Vec<u8>,
     spans: Vec<Span>,
-    /// Whether one of them is, or was, a `Connection` field: most heads have none.
-    had_connection: bool,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    pub(crate) name: Name,
+    /// The name in lower case.
+    pub(crate) text: &'a [u8],
+    pub(crate) value: &'a [u8],
 }
 
 /// One field's place in the text.
@@ -40,6 +48,7 @@ struct Span {
     name_end: u32,
     value: u32,
     end: u32,
+    name: Name,
     spelling: Spelling,
 }
 
@@ -55,6 +64,13 @@ fn place(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
+/// Eight letters at a time: names are short.
+fn make_lowercase(name: &mut [u8]) {
+    let (eights, rest) = name.as_chunks_mut::<8>();
+    eights.iter_mut().for_each(|eight| eight.make_ascii_lowercase());
+    rest.make_ascii_lowercase();
+}
+
 impl FieldList {
     pub(crate) fn len(&self) -> usize {
         self.spans.len()
@@ -63,7 +79,6 @@ impl FieldList {
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.spans.clear();
-        self.had_connection = false;
     }
 
     /// Gives back what a long head has taken.
@@ -86,45 +101,48 @@ impl FieldList {
             let name_end = start.saturating_add(field.name.len());
             // An empty value may be no part of the head.
             let value_at = if value.is_empty() { name_end } else { at(value) };
-            if let Some(name) = self.text.get_mut(start..name_end) {
-                name.make_ascii_lowercase();
-                self.had_connection |= name == CONNECTION;
-            }
-            let mut span = Span {
+            let end = value_at.saturating_add(value.len());
+            let is_own = head.get(name_end..value_at) == Some(COLON)
+                && head.get(end..end.saturating_add(END.len())) == Some(END);
+            let name = self.text.get_mut(start..name_end).map_or(Name::Other, |text| {
+                make_lowercase(text);
+                Name::of(text)
+            });
+            self.spans.push(Span {
                 start: place(start),
                 name_end: place(name_end),
                 value: place(value_at),
-                end: place(value_at.saturating_add(value.len())),
-                spelling: Spelling::Other,
-            };
-            if self.between(span.name_end, span.value) == COLON
-                && self.between(span.end, span.end.saturating_add(2)) == END
-            {
-                span.spelling = Spelling::Own;
-            }
-            self.spans.push(span);
+                end: place(end),
+                name,
+                spelling: if is_own { Spelling::Own } else { Spelling::Other },
+            });
         }
+    }
+
+    /// Every field.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.spans.iter().map(|span| self.entry(*span))
     }
 
     /// Every field: its name in lower case and its value.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.spans.iter().map(|span| (self.name(*span), self.value(*span)))
+        self.spans.iter().map(|span| (self.text(*span), self.value(*span)))
     }
 
-    /// The values of one name.
+    /// The values of one name that is known.
+    pub(crate) fn known(&self, name: Name) -> impl Iterator<Item = &[u8]> {
+        self.spans.iter().filter(move |span| span.name == name).map(|span| self.value(*span))
+    }
+
+    /// The values of one name, whatever it is.
     pub(crate) fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.iter().filter(move |(own, _)| *own == name).map(|(_, value)| value)
     }
 
-    /// The values of the `Connection` fields.
-    pub(crate) fn connections(&self) -> impl Iterator<Item = &[u8]> {
-        self.had_connection.then(|| self.all(CONNECTION)).into_iter().flatten()
-    }
-
     /// Keeps the fields for which `keep` says so.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(Entry<'_>) -> bool) {
         let mut spans = std::mem::take(&mut self.spans);
-        spans.retain(|span| keep(self.name(*span), self.value(*span)));
+        spans.retain(|span| keep(self.entry(*span)));
         self.spans = spans;
     }
 
@@ -140,7 +158,7 @@ impl FieldList {
             run = match span.spelling {
                 Spelling::Own => (span.start, span.end.saturating_add(2)),
                 Spelling::Other => {
-                    out.add(self.name(*span), self.value(*span));
+                    out.add(self.text(*span), self.value(*span));
                     (0, 0)
                 }
             };
@@ -157,7 +175,11 @@ impl FieldList {
         map
     }
 
-    fn name(&self, span: Span) -> &[u8] {
+    fn entry(&self, span: Span) -> Entry<'_> {
+        Entry { name: span.name, text: self.text(span), value: self.value(span) }
+    }
+
+    fn text(&self, span: Span) -> &[u8] {
         self.between(span.start, span.name_end)
     }
 
@@ -173,7 +195,6 @@ impl FieldList {
 impl Sink for FieldList {
     fn add(&mut self, name: &[u8], value: &[u8]) {
         let start = self.text.len();
-        self.had_connection |= name == CONNECTION;
         self.text.add(name, value);
         let name_end = start.saturating_add(name.len());
         let value_at = name_end.saturating_add(COLON.len());
@@ -182,6 +203,7 @@ impl Sink for FieldList {
             name_end: place(name_end),
             value: place(value_at),
             end: place(value_at.saturating_add(value.len())),
+            name: Name::of(name),
             spelling: Spelling::Own,
         });
     }
@@ -237,7 +259,7 @@ mod tests {
         };
         let mut list = FieldList::default();
         list.take(head, parsed);
-        list.retain(|name, _| name != b"x-two");
+        list.retain(|field| field.text != b"x-two");
         list.add(b"x-own", b"6");
         assert_eq!(
             written(&list),
@@ -246,10 +268,10 @@ mod tests {
         assert_eq!(list.all(b"x-wide").collect::<Vec<_>>(), [b"4"]);
         assert_eq!(written(&FieldList::from(&list.to_map())).len(), written(&list).len());
         assert_eq!(written(&FieldList::default()), "");
-        assert_eq!(list.connections().count(), 0);
+        assert_eq!(list.known(Name::Connection).count(), 0);
         list.add(b"connection", b"close, x-one");
-        assert_eq!(list.connections().collect::<Vec<_>>(), [b"close, x-one"]);
-        list.retain(|name, _| name != b"connection");
-        assert_eq!(list.connections().count(), 0);
+        assert_eq!(list.known(Name::Connection).collect::<Vec<_>>(), [b"close, x-one"]);
+        list.retain(|field| field.name != Name::Connection);
+        assert_eq!(list.known(Name::Connection).count(), 0);
     }
 }

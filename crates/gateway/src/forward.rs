@@ -28,6 +28,7 @@ use crate::h1::wire::{Broken as Unread, Piece};
 use crate::headers;
 use crate::join::{Passed, Side, join};
 use crate::limits::Slot;
+use crate::name::Name;
 use crate::outgoing::Outgoing;
 use crate::picture::Picture;
 use crate::record::{Admitted, Entry};
@@ -241,7 +242,7 @@ fn relay(
 }
 
 fn kind_of(fields: &FieldList) -> Kind {
-    match fields.all(b"content-type").next() {
+    match fields.known(Name::ContentType).next() {
         Some(kind) if kind.starts_with(b"text/event-stream") => Kind::Sse,
         Some(kind) if kind.starts_with(b"application/grpc") => Kind::Grpc,
         _ => Kind::Transfer,
@@ -405,7 +406,7 @@ impl Relay {
         if let Some(lease) = self.lease.take()
             && (uploaded, sent) == (Uploaded::Whole, Sent::Whole)
         {
-            lease.give_back(now);
+            lease.give_back(now, std::mem::take(&mut self.fields));
         }
     }
 }

@@ -6,6 +6,7 @@ use access::quirk::Quirks;
 use access::{RequestId, Timestamp};
 
 use crate::arrival::{Fields, Head, arrive};
+use crate::fields::FieldList;
 use crate::h1::client::{LAST_CHUNK, write_chunk};
 use crate::h1::framing::{Decoded, Decoder};
 use crate::h1::head::{Asked, Persistence, RequestHead, ResponseHead, Scan};
@@ -194,7 +195,7 @@ pub fn answer(bytes: &[u8], method: &str) -> Option<Answer> {
     let length = head_length(bytes, bytes.len())?.ok()?;
     let (head, behind) = bytes.split_at_checked(length)?;
     let asked = if method == "HEAD" { Asked::Head } else { Asked::Other };
-    let mut head = ResponseHead::read(head, asked).ok()?;
+    let mut head = ResponseHead::read(head, asked, FieldList::default()).ok()?;
     let mut fields = std::mem::take(&mut head.fields);
     headers::for_client(&mut fields);
     let (mut body, mut rest, mut whole) = (Vec::new(), behind, false);

@@ -220,6 +220,7 @@ impl Gateway {
                 let open = count.await.unwrap_or_default();
                 all.exchanges = all.exchanges.saturating_add(open.exchanges);
                 all.connections = all.connections.saturating_add(open.connections);
+                all.listeners = all.listeners.saturating_add(open.listeners);
             }
         }
         all
@@ -232,7 +233,7 @@ impl Gateway {
         self.phase.send_replace(Phase::Draining);
         let finished = async {
             // A WebSocket is no connection of the codec's any more, and an answer whose last byte was handed over is
-            // no exchange: both are waited for.
+            // no exchange: both are waited for, and what waits to be accepted.
             while self.open().await != Open::default() {
                 tokio::time::sleep(DRAIN_LOOK_TIME).await;
             }
@@ -318,9 +319,8 @@ impl Seed {
         let ticks = tokio::task::spawn_local(async move { ticking.tick().await });
         let phases = tokio::task::spawn_local(async move { watching.watch_phase(phase).await });
         for listener in listeners {
-            let (core, doors, sources) = (core.clone(), self.doors.clone(), self.sources.clone());
-            let serving = listen::serve(core, listener, doors, sources, self.phase.clone());
-            tokio::task::spawn_local(serving);
+            let (doors, sources) = (self.doors.clone(), self.sources.clone());
+            core.listen(listen::serve(core.clone(), listener, doors, sources, self.phase.clone()));
         }
         core.obey(self.orders, &self.acknowledgements).await;
         for task in [deadlines, ticks, phases] {

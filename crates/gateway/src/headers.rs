@@ -8,7 +8,8 @@ use http::HeaderMap;
 use http::header::HeaderName;
 
 use crate::arrival::Head;
-use crate::fields::{FieldList, Sink};
+use crate::fields::{Entry, FieldList, Sink};
+use crate::name::Name;
 use crate::picture::{Forward, Upstream};
 use crate::record::{Admitted, id_text};
 use crate::trace::TraceParent;
@@ -21,37 +22,39 @@ pub(crate) enum HostRouted {
 }
 
 /// Fields of one hop, and those by which clients could speak for the proxy.
-fn is_dropped_from_request(name: &[u8]) -> bool {
-    is_hop_by_hop(name)
-        || matches!(
-            name,
-            b"authorization"
-                | b"proxy-authorization"
-                | b"host"
-                | b"expect"
-                | b"forwarded"
-                | b"x-request-id"
-                | b"traceparent"
-                | b"tracestate"
-                | b"x-real-ip"
-                | b"via"
-                | b"http2-settings"
-                | b"x-client-ip"
-                | b"client-ip"
-                | b"true-client-ip"
-                | b"cf-connecting-ip"
-                | b"x-cluster-client-ip"
-                | b"x-original-forwarded-for"
-                | b"x-envoy-external-address"
-                | b"x-forwarded"
-                | b"forwarded-for"
-                | b"x-host"
-                | b"x-original-host"
-                | b"remote-user"
-                | b"x-remote-user"
-                | b"proxy"
-        )
-        || name.windows(b"daypass".len()).any(|part| part == b"daypass")
+fn is_dropped_from_request(name: Name, text: &[u8]) -> bool {
+    match name {
+        Name::Authorization | Name::Expect | Name::Host | Name::Traceparent | Name::XRequestId => true,
+        Name::Other => is_of_proxies(text),
+        _ => is_hop_by_hop(name),
+    }
+}
+
+/// Names by which proxies and what stands before them tell who asks, and how.
+fn is_of_proxies(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"proxy-authorization"
+            | b"forwarded"
+            | b"tracestate"
+            | b"x-real-ip"
+            | b"via"
+            | b"http2-settings"
+            | b"x-client-ip"
+            | b"client-ip"
+            | b"true-client-ip"
+            | b"cf-connecting-ip"
+            | b"x-cluster-client-ip"
+            | b"x-original-forwarded-for"
+            | b"x-envoy-external-address"
+            | b"x-forwarded"
+            | b"forwarded-for"
+            | b"x-host"
+            | b"x-original-host"
+            | b"remote-user"
+            | b"x-remote-user"
+            | b"proxy"
+    ) || name.windows(b"daypass".len()).any(|part| part == b"daypass")
         || name.starts_with(b"x-forwarded-")
         || is_of_certificate(name)
 }
@@ -74,17 +77,15 @@ fn is_of_certificate(name: &[u8]) -> bool {
 }
 
 /// Fields of one hop (RFC 9110, section 7.6.1), and those of framing, which every hop writes anew.
-fn is_hop_by_hop(name: &[u8]) -> bool {
+const fn is_hop_by_hop(name: Name) -> bool {
     matches!(
         name,
-        b"connection"
-            | b"content-length"
-            | b"keep-alive"
-            | b"proxy-connection"
-            | b"te"
-            | b"trailer"
-            | b"transfer-encoding"
-            | b"upgrade"
+        Name::Connection
+            | Name::ContentLength
+            | Name::Hop
+            | Name::Te
+            | Name::TransferEncoding
+            | Name::Upgrade
     )
 }
 
@@ -121,9 +122,13 @@ pub(crate) fn for_upstream(
 /// What the client sent less what is dropped and what is `overridden`.
 pub(crate) fn pass_on(sent: &FieldList, overridden: impl Fn(&[u8]) -> bool, out: &mut impl Sink) {
     let named = Named::of(sent);
-    for (name, value) in sent.iter() {
-        if !is_dropped_from_request(name) && !named.lists(name) && !overridden(name) && name != COOKIE {
-            out.add(name, value);
+    for Entry { name, text, value } in sent.entries() {
+        if name != Name::Cookie
+            && !is_dropped_from_request(name, text)
+            && !named.lists(text)
+            && !overridden(text)
+        {
+            out.add(text, value);
         }
     }
     if !named.lists(COOKIE) && !overridden(COOKIE) {
@@ -135,11 +140,13 @@ const COOKIE: &[u8] = b"cookie";
 
 /// However many fields they came in, they go out in one (RFC 9113, section 8.2.3): servers differ about several.
 fn add_cookies(sent: &FieldList, out: &mut impl Sink) {
-    let mut values = sent.all(COOKIE);
+    let mut values = sent.known(Name::Cookie);
     match (values.next(), values.next()) {
         (None, _) => {}
         (Some(only), None) => out.add(COOKIE, only),
-        (Some(_), Some(_)) => out.add(COOKIE, &sent.all(COOKIE).collect::<Vec<_>>().join(&b"; "[..])),
+        (Some(_), Some(_)) => {
+            out.add(COOKIE, &sent.known(Name::Cookie).collect::<Vec<_>>().join(&b"; "[..]));
+        }
     }
 }
 
@@ -172,13 +179,14 @@ fn joined<const N: usize>(parts: &[&str]) -> ArrayString<N> {
 
 /// Leaves of an answer's fields what an upstream may say to a client.
 pub(crate) fn for_client(fields: &mut FieldList) {
+    let stays = |field: Entry<'_>| !is_hop_by_hop(field.name) && !is_reserved(field.name, field.text);
     if Named::of(fields).is_empty() {
-        fields.retain(|name, _| !is_hop_by_hop(name) && !is_reserved(name));
+        fields.retain(stays);
         return;
     }
     let whole = fields.clone();
     let named = Named::of(&whole);
-    fields.retain(|name, _| !is_hop_by_hop(name) && !is_reserved(name) && !named.lists(name));
+    fields.retain(|field| stays(field) && !named.lists(field.text));
 }
 
 /// Adds the names by which an answer can be found again.
@@ -192,8 +200,9 @@ pub(crate) fn stamp(fields: &mut FieldList, request_id: &str, receipt: Option<&s
 /// Drops of trailers what an upstream may not say to a client.
 pub(crate) fn drop_reserved(fields: &mut HeaderMap) {
     let reserved = |name: &&HeaderName| {
-        let name = name.as_str().as_bytes();
-        is_hop_by_hop(name) || is_reserved(name) || belongs_to_head(name)
+        let text = name.as_str().as_bytes();
+        let name = Name::of(text);
+        is_hop_by_hop(name) || is_reserved(name, text) || belongs_to_head(text)
     };
     while let Some(name) = fields.keys().find(reserved).cloned() {
         if let http::header::Entry::Occupied(entry) = fields.entry(&name) {
@@ -227,8 +236,12 @@ fn belongs_to_head(name: &[u8]) -> bool {
         )
 }
 
-fn is_reserved(name: &[u8]) -> bool {
-    name.starts_with(b"daypass-") || name == b"x-request-id"
+fn is_reserved(name: Name, text: &[u8]) -> bool {
+    match name {
+        Name::XRequestId => true,
+        Name::Other => text.starts_with(b"daypass-"),
+        _ => false,
+    }
 }
 
 /// The names that `Connection` fields list, less those that must stay whatever is listed.
@@ -236,7 +249,7 @@ struct Named<'a>(Vec<&'a [u8]>);
 
 impl<'a> Named<'a> {
     fn of(fields: &'a FieldList) -> Self {
-        let listed = fields.connections().flat_map(|value| value.split(|byte| *byte == b','));
+        let listed = fields.known(Name::Connection).flat_map(|value| value.split(|byte| *byte == b','));
         let stays = |name: &&[u8]| {
             name.is_empty()
                 || [&b"close"[..], b"keep-alive", b"upgrade", b"content-type", b"host"]

@@ -40,6 +40,7 @@ mod health;
 mod join;
 mod limits;
 mod listen;
+mod name;
 mod outgoing;
 mod pace;
 mod peer;

@@ -1,4 +1,5 @@
-//! The credential that a connection showed last: the next request shows the same, as a rule, and needs no hash then.
+//! What a connection showed last, its credential and its host: the next request shows the same, as a rule, and neither
+//! has to be read again.
 //!
 //! Only what was read is remembered, never what it stands for: each request looks that up anew.
 
@@ -6,11 +7,19 @@ use std::cell::RefCell;
 
 use access::Secret;
 use access::credential::{CredentialKind, Digest, NotACredential, parse};
+use arrayvec::ArrayString;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 /// What one connection showed last.
 #[derive(Debug, Default)]
-pub(crate) struct ShownBefore(RefCell<Option<(Secret, (CredentialKind, Digest))>>);
+pub(crate) struct ShownBefore {
+    credential: RefCell<Option<(Secret, (CredentialKind, Digest))>>,
+    /// A host that is one.
+    host: RefCell<ArrayString<HOST_BYTES_MAX>>,
+}
+
+/// Longer hosts are read anew each time.
+const HOST_BYTES_MAX: usize = 64;
 
 impl ShownBefore {
     /// Reads a credential, unless it is the one from before.
@@ -19,14 +28,24 @@ impl ShownBefore {
     /// [`NotACredential`]; then the one from before stays remembered.
     pub(crate) fn read(&self, shown: &[u8]) -> Result<(CredentialKind, Digest), NotACredential> {
         // A connection may carry the requests of many: how long this takes tells nobody what another showed.
-        if let Some((before, read)) = &*self.0.borrow()
+        if let Some((before, read)) = &*self.credential.borrow()
             && verify_slices_are_equal(before.expose(), shown).is_ok()
         {
             return Ok(*read);
         }
         let read = parse(shown)?;
-        self.0.replace(Some((Secret::new(shown), read)));
+        self.credential.replace(Some((Secret::new(shown), read)));
         Ok(read)
+    }
+
+    /// Whether this host was found good, and remembered.
+    pub(crate) fn is_host(&self, host: &str) -> bool {
+        !host.is_empty() && *self.host.borrow() == *host
+    }
+
+    /// Remembers a host that was found good, if it is not too long.
+    pub(crate) fn keep_host(&self, host: &str) {
+        self.host.replace(ArrayString::from(host).unwrap_or_default());
     }
 }
 
@@ -48,5 +67,15 @@ mod tests {
             assert!(before.read(wrong).is_err());
         }
         assert_eq!(before.read(one.expose()), Ok((CredentialKind::Token, first)));
+    }
+
+    #[test]
+    fn one_host_is_remembered_and_only_that_one() {
+        let before = ShownBefore::default();
+        assert!(!before.is_host("") && !before.is_host("a"));
+        before.keep_host("a");
+        assert!(before.is_host("a") && !before.is_host("A") && !before.is_host("ab") && !before.is_host(""));
+        before.keep_host(&"b".repeat(HOST_BYTES_MAX + 1));
+        assert!(!before.is_host("a") && !before.is_host(""));
     }
 }

@@ -101,14 +101,15 @@ impl Lease {
         }
     }
 
-    /// Gives a connection back at `now` for the next request, if it can carry one.
-    pub(crate) fn give_back(self, now: Timestamp) {
+    /// Gives a connection back at `now` for the next request, if it can carry one, with the room of an answer's fields.
+    pub(crate) fn give_back(self, now: Timestamp, fields: FieldList) {
         let Self::Whole(WholeLease { pool, place, wire, persistence, .. }) = self else { return };
         // What nobody asked for would be read as the next answer.
         if persistence == Persistence::Close || !wire.is_quiet() {
             return;
         }
         wire.shrink();
+        wire.keep_spare(fields);
         let mut idle = pool.idle.borrow_mut();
         let line = idle.entry(place).or_default();
         if line.len() < UPSTREAM_IDLE_MAX {

@@ -13,6 +13,7 @@ use http::Version;
 
 use crate::arrival::{Field, Head};
 use crate::fields::FieldList;
+use crate::name::Name;
 
 /// What is appended to a key before it is hashed (RFC 6455, section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -66,7 +67,7 @@ fn is_key(text: &[u8]) -> bool {
 pub(crate) fn agrees(answer: &FieldList, key: Field<'_>) -> bool {
     let (Field::Once(key), Some(accept)) = (key, once(answer, b"sec-websocket-accept")) else { return false };
     let protocol = once(answer, b"upgrade");
-    let mut options = answer.all(b"connection").flat_map(|value| value.split(|byte| *byte == b','));
+    let mut options = answer.known(Name::Connection).flat_map(|value| value.split(|byte| *byte == b','));
     accept == accepting(key).as_bytes()
         && protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
         && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))

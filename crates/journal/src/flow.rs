@@ -20,6 +20,8 @@ use crate::slots::{Slots, Waiter, Written};
 
 /// How many bytes of intents may wait for a commit.
 pub(crate) const INTENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// So many bytes of outcomes do not wait for intents to go with.
+pub(crate) const PATIENT_BYTES_MAX: usize = 64 * 1024;
 /// How many bytes of refusals are held.
 pub(crate) const REFUSAL_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How many reasons are told apart among refusals that are only counted; others count as `other`.
@@ -241,6 +243,23 @@ impl Flow {
         Poll::Pending
     }
 
+    /// Whether somebody waits for what is on its way, or there is much of it.
+    pub(crate) fn poll_urgent(&mut self, waker: &Waker) -> Poll<()> {
+        let refusals = self.gate == Gate::Open && !self.pending.refusals.is_empty();
+        let crowded = self.places >= u64::from(self.bounds.open_entries_max) / 2
+            || self.pending.outcomes.bytes().len() >= PATIENT_BYTES_MAX;
+        if refusals || crowded || !self.pending.intents.is_empty() || self.flusher.is_some() {
+            return Poll::Ready(());
+        }
+        self.driver = Some(waker.clone());
+        Poll::Pending
+    }
+
+    /// How many requests wait for the next parcel.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting_intents.len()
+    }
+
     /// Whether all is written, or cannot be for now.
     pub(crate) fn poll_flushed(&mut self, writable: Writable, waker: &Waker) -> Poll<()> {
         let empty = self.pending.is_empty() && self.collapsed.is_empty();
@@ -250,6 +269,7 @@ impl Flow {
             return Poll::Ready(());
         }
         self.flusher = Some(waker.clone());
+        self.rouse();
         Poll::Pending
     }
 

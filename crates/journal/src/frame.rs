@@ -5,6 +5,7 @@
 //! cut the marks tell a commit that was never acknowledged from damage to one that was (see `scan`).
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 
 use access::Revision;
 
@@ -115,6 +116,21 @@ pub(crate) struct Frames {
     times: Span,
 }
 
+/// Most of what an encoder writes is one byte: it costs no call here.
+struct Tight<'a>(&'a mut Vec<u8>);
+
+impl minicbor::encode::Write for Tight<'_> {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
+        match bytes {
+            [byte] => self.0.push(*byte),
+            _ => self.0.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+}
+
 /// A buffer that grew beyond this in a burst is given back, in bytes.
 const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
@@ -129,7 +145,7 @@ impl Frames {
     pub(crate) fn push(&mut self, record: Record<'_>) -> Option<()> {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0; HEAD_BYTES]);
-        let encoded = minicbor::encode(record.bounded(), &mut self.bytes).is_ok();
+        let encoded = minicbor::encode(record.bounded(), Tight(&mut self.bytes)).is_ok();
         let within = encoded && self.bytes.len() - start - HEAD_BYTES <= RECORD_BYTES_MAX;
         if !within || seal(&mut self.bytes, start).is_none() {
             self.bytes.truncate(start);

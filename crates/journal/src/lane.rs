@@ -1,9 +1,10 @@
 //! A lane: one core's way into the log.
 //!
 //! A lane belongs to one thread and shares nothing with others while a request passes: the record is encoded and
-//! hashed at once into the lane's own buffer. Its driver, [`Lane::run`], ships the buffer at the end of the tick,
-//! one parcel at a time; what arrives while a parcel is in flight is shipped when its answer is back. So many
-//! requests share one commit exactly when there are many.
+//! hashed at once into the lane's own buffer. Its driver, [`Lane::run`], ships the buffer when a turn of the thread's
+//! other work brings no more, one parcel at a time; what arrives while a parcel is in flight is shipped when its answer
+//! is back. So many requests share one commit exactly when there are many. Outcomes, for which nobody waits, go with the
+//! next intents, or after [`OUTCOME_WAIT_MAX`].
 //!
 //! If a commit takes longer than `commit_wait_max`, everybody who waits is told so, and new intents fail at once
 //! until the answer is there. If it turns out that intents were written after all, their outcomes say `failed`,
@@ -29,6 +30,11 @@ use crate::record::{Refusal, Request};
 
 /// How long a lane waits before it offers a parcel again to a writer that has too much to do.
 const OFFER_AGAIN: Duration = Duration::from_millis(1);
+
+/// For how long requests are gathered while each turn of the thread's other work brings more.
+const GATHER_TIME_MAX: Duration = Duration::from_millis(1);
+/// How long outcomes wait for intents to go with: what a crash leaves `unknown` beyond what was under way.
+const OUTCOME_WAIT_MAX: Duration = Duration::from_millis(5);
 
 /// What every lane of a node shares.
 #[derive(Debug)]
@@ -146,8 +152,7 @@ async fn drive(core: Rc<Core>) {
         if !have_cargo(&core, &mut changes).await {
             continue;
         }
-        // Every request of this tick joins.
-        tokio::task::yield_now().await;
+        gather(&core).await;
         if ship(&core).await.is_none() {
             core.uplink.gauges.end();
             core.with(Flow::lose);
@@ -162,12 +167,32 @@ async fn have_cargo(core: &Core, changes: &mut watch::Receiver<Writable>) -> boo
         changes.mark_unchanged();
         core.with(Flow::unblock);
     }
+    let cargo = async {
+        poll_fn(|context| core.with(|flow| flow.poll_cargo(context.waker()))).await;
+        let urgent = poll_fn(|context| core.with(|flow| flow.poll_urgent(context.waker())));
+        // Late or not: there is something.
+        let _ = tokio::time::timeout(OUTCOME_WAIT_MAX, urgent).await;
+    };
     tokio::select! {
         biased;
-        () = poll_fn(|context| core.with(|flow| flow.poll_cargo(context.waker()))) => true,
+        () = cargo => true,
         _ = changes.changed() => {
             core.with(Flow::unblock);
             false
+        }
+    }
+}
+
+/// Lets every request of this turn join, and of those behind it for as long as each brings more: a thread that has
+/// other work to do loses nothing by it.
+async fn gather(core: &Core) {
+    let begun = core.now();
+    loop {
+        let waiting = core.with(|flow| flow.waiting());
+        tokio::task::yield_now().await;
+        let came = core.with(|flow| flow.waiting()) > waiting;
+        if !came || core.now().since(begun) >= GATHER_TIME_MAX {
+            return;
         }
     }
 }

@@ -99,6 +99,7 @@ pub struct Setup {
     listen: String,
     pub(crate) durability: Durability,
     pub(crate) cores: usize,
+    pub(crate) descriptors: usize,
     pub(crate) seed: u64,
     pub(crate) pace: Pace,
     pub(crate) fault: Fault,
@@ -123,6 +124,7 @@ impl Default for Setup {
             listen: String::new(),
             durability: Durability::Write,
             cores: 1,
+            descriptors: 1_000,
             seed: 1,
             pace: Pace::Held,
             fault: Fault::None,
@@ -237,6 +239,12 @@ impl Setup {
     #[must_use]
     pub fn cores(self, cores: usize) -> Self {
         Self { cores, ..self }
+    }
+
+    /// With so many connections that each of them may have open; 1,000 unless said.
+    #[must_use]
+    pub fn descriptors(self, descriptors: usize) -> Self {
+        Self { descriptors, ..self }
     }
 
     /// With other random numbers.

@@ -32,8 +32,6 @@ use crate::time::{Random, TestClock, eventually};
 use crate::upstream::{Seen, Shared, Upstream};
 use crate::{logs, oracle, tls};
 
-/// The most connections that one core of a world takes.
-const CONNECTIONS_MAX: usize = 1_000;
 /// How far time moves while the journal is waited for: half of what it waits between two tries.
 const RETRY: Duration = Duration::from_millis(250);
 /// How long open exchanges may go on when a node is stopped.
@@ -163,7 +161,7 @@ impl World {
             predecessor: None,
             secured: Secured { tls: settings.tls, callers: settings.callers },
             cores: self.setup.cores,
-            descriptors_per_core: CONNECTIONS_MAX,
+            descriptors_per_core: self.setup.descriptors,
             journal: JournalParts {
                 durability: self.setup.durability,
                 disk: Some(Arc::new(self.disk.clone())),

@@ -30,9 +30,9 @@ use crate::args::{Args, usage as wrong};
 use crate::clock::nanoseconds;
 use crate::dice::Dice;
 use crate::instance::Under;
-use crate::stop;
 use crate::tools::{self, H2LOAD, HAPROXY, NGINX, TASKSET, WRK};
 use crate::workspace::{Profile, build};
+use crate::{release, stop};
 use proxy::{Front, Proxy};
 use scenario::{DAILY, MEMORY, SCENARIOS, Scenario, named};
 use stage::{PROXY_CORE, Stage};
@@ -50,7 +50,8 @@ Without an option: `h1-64` and `rate` on nginx and Daypass, 8 rounds of 2 s.
   --rounds N       rounds (8; quick 4)
   --bar R          fail when `write` costs more than R times nginx in `h1-64` (median of rounds)
   --seed N         order of the slices; printed by every run
-  --binary F       measure this binary instead of building the release profile
+  --binary F       measure this binary instead of building one: what is released (see `release`), or, for
+                   --instructions, the release profile without counts
   --instructions   instructions per request by callgrind; fails when 5 % above what is recorded
 
 Parts: h1-64, h1-256 (h1: both), rate, download, upload, connect, h2, tls, tls-connect, memory.
@@ -63,6 +64,9 @@ Examples:
   cargo xtask bench --full --rounds 12";
 
 const ROUNDS_MAX: usize = 1_000;
+
+/// How long each scenario runs on a binary that counts.
+const TRAINING_TIME: Duration = Duration::from_secs(3);
 
 /// How the figures are taken.
 struct Options {
@@ -138,9 +142,11 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     let options = Options::read(args)?;
     let cores = std::thread::available_parallelism().context("cannot count the cores")?;
     ensure!(cores.get() >= 2, "the proxies and their load need a core each");
-    let binary = options.binary.clone().map_or_else(|| build(Profile::Release), Ok)?;
-    let binary = binary.canonicalize().with_context(|| format!("no `{}`", binary.display()))?;
     stop::on_signal()?;
+    // Counts are compared with those of another day: they are of a build that no run of a load changes.
+    let built = || if instructions { build(Profile::Release) } else { release::binary() };
+    let binary = options.binary.clone().map_or_else(built, Ok)?;
+    let binary = binary.canonicalize().with_context(|| format!("no `{}`", binary.display()))?;
     if instructions { instructions::run(&binary) } else { measure(&command, &options, &binary) }
 }
 
@@ -188,6 +194,23 @@ fn part(options: &Options, binary: &Path, front: Front, absent: &[Proxy]) -> Res
         Ok(Measured { scenario, rounds: rounds.with_context(|| format!("scenario `{}`", scenario.name))? })
     };
     scenarios.iter().map(measure).collect()
+}
+
+/// The load of every scenario on a Daypass that counts what it does; the counts are whole when it has ended.
+pub(crate) fn train(binary: &Path) -> Result<()> {
+    tools::require(&[&NGINX, &WRK, &H2LOAD, &TASKSET])?;
+    for front in [Front::Clear, Front::H2c, Front::Tls] {
+        let stage = Stage::up(binary, front, &Proxy::OURS, &Under::Core(PROXY_CORE))?;
+        for scenario in SCENARIOS.iter().filter(|scenario| scenario.front == front) {
+            for proxy in Proxy::OURS {
+                stop::check()?;
+                let slice = stage.slice(proxy, scenario.load, scenario.connections, TRAINING_TIME);
+                slice.with_context(|| format!("scenario `{}`, {proxy}", scenario.name))?;
+            }
+        }
+        stage.down()?;
+    }
+    Ok(())
 }
 
 fn rounds(stage: &Stage, options: &Options, scenario: &Scenario, proxies: &[Proxy]) -> Result<Vec<Round>> {

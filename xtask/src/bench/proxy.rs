@@ -25,6 +25,8 @@ impl Proxy {
         Self::Fsync,
     ];
 
+    pub(crate) const OURS: [Self; 2] = [Self::Write, Self::Fsync];
+
     /// Those that a change of every day is measured with.
     pub(crate) const DAILY: [Self; 3] = [Self::Nginx, Self::Write, Self::Fsync];
 

@@ -1,6 +1,6 @@
 //! Who is at the other end: proxies in front that are believed, and those that are not.
 
-use testkit::{Ask, Setup, World, eventually};
+use testkit::{Ask, Behavior, Setup, World, eventually};
 
 const FORWARDED: &str = "trusted_proxies: { addresses: [127.0.0.0/8, '10.0.0.7'] }";
 const ANNOUNCED: &str = "trusted_proxies: { addresses: [127.0.0.1], speak: proxy_protocol }";
@@ -113,5 +113,30 @@ async fn one_source_cannot_have_more_connections_than_it_may() {
     };
     assert_eq!(eventually("a free place", answered).await, 200);
     assert_eq!(second.ask(&ask).await.status, 200, "what was open goes on");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn clients_leave_room_for_upstreams_and_an_upstream_is_not_blamed_for_want_of_it() {
+    let world = World::of(Setup::default().descriptors(4)).await;
+    world.upstream().on("/silent", Behavior::Silent);
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    let (ask, silent) = (Ask::get("/plain/x").bearer(&token), Ask::get("/plain/silent").bearer(&token));
+    let (mut held, mut second, mut third) =
+        (world.connect().await, world.connect().await, world.connect().await);
+    held.send(silent.bytes()).await;
+    let asked = async || world.upstream().seen_at("/silent").pop();
+    eventually("the upstream holds an answer open", asked).await;
+    let refused = second.ask(&ask).await;
+    assert_eq!((refused.status, refused.code().as_str()), (502, "upstream_unreachable"));
+    let text = refused.text();
+    assert!(text.contains("as many connections open as it may; nothing of the request was sent"), "{text}");
+    assert_eq!(world.row(&refused).await.reason.as_deref(), Some("upstream_unreachable"));
+    let mut fourth = world.connect().await;
+    fourth.send(ask.bytes()).await;
+    assert!(fourth.answers().await.is_empty(), "three clients are as many as there may be: it is closed");
+    drop(held);
+    let answered = async || (third.ask(&ask).await.status == 200).then_some(());
+    eventually("room for an upstream", answered).await;
     world.finish().await;
 }

@@ -292,7 +292,8 @@ impl Receiving {
             let (head, length) = {
                 let inbox = wire.inbox();
                 let Some(length) = self.scan.find_end(&inbox)? else { return Ok(None) };
-                (ResponseHead::read(inbox.get(..length).unwrap_or_default(), self.asked)?, length)
+                let bytes = inbox.get(..length).unwrap_or_default();
+                (ResponseHead::read(bytes, self.asked, wire.take_spare())?, length)
             };
             wire.consume(length);
             self.scan = Scan::default();

@@ -12,7 +12,8 @@ use http::{StatusCode, Version};
 use super::framing::Decoder;
 use crate::arrival::Field;
 use crate::bounds::{CODEC_HEADERS_MAX, KEPT_BUFFER_BYTES_MAX};
-use crate::fields::FieldList;
+use crate::fields::{Entry, FieldList};
+use crate::name::Name;
 use crate::respond::upstream_status;
 
 /// Why a head cannot be read.
@@ -200,11 +201,11 @@ pub(crate) enum Asked {
 }
 
 impl ResponseHead {
-    /// Reads the head that `bytes` are, of an answer to a request of this kind.
+    /// Reads the head that `bytes` are, of an answer to a request of this kind; its fields into `fields`.
     ///
     /// # Errors
     /// [`Unreadable`].
-    pub(crate) fn read(bytes: &[u8], asked: Asked) -> Result<Self, Unreadable> {
+    pub(crate) fn read(bytes: &[u8], asked: Asked, mut fields: FieldList) -> Result<Self, Unreadable> {
         let mut room = [const { MaybeUninit::uninit() }; CODEC_HEADERS_MAX];
         let mut response = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
@@ -215,7 +216,6 @@ impl ResponseHead {
         };
         let status = upstream_status(code).ok_or(Unreadable::Malformed)?;
         let version = version_of(version);
-        let mut fields = FieldList::default();
         fields.take(bytes, response.headers);
         let Control { framing, persistence } = Control::of(&fields, version);
         let framing = framing.map_err(|_| Unreadable::Malformed)?;
@@ -234,12 +234,12 @@ impl ResponseHead {
 
     /// Whether the head says that a body comes in chunks.
     pub(crate) fn is_chunked(&self) -> bool {
-        self.fields.all(b"transfer-encoding").next().is_some()
+        self.fields.known(Name::TransferEncoding).next().is_some()
     }
 
     /// The length that the head states, for answers whose body is left out.
     pub(crate) fn stated_length(&self) -> Option<u64> {
-        self.fields.all(b"content-length").next().and_then(number)
+        self.fields.known(Name::ContentLength).next().and_then(number)
     }
 }
 
@@ -276,11 +276,11 @@ impl Control {
         // RFC 9112, section 9.3; HTTP/1.0 connections are always closed.
         let mut persistence =
             if version == Version::HTTP_10 { Persistence::Close } else { Persistence::Keep };
-        for (name, value) in fields.iter() {
+        for Entry { name, value, .. } in fields.entries() {
             match name {
-                b"content-length" => length.add(value),
-                b"transfer-encoding" => coding.add(value),
-                b"connection" if closes(value) => persistence = Persistence::Close,
+                Name::ContentLength => length.add(value),
+                Name::TransferEncoding => coding.add(value),
+                Name::Connection if closes(value) => persistence = Persistence::Close,
                 _ => {}
             }
         }
@@ -317,8 +317,9 @@ impl Framing {
 
 /// 1 to 18 digits: every reader's number holds them.
 fn number(text: &[u8]) -> Option<u64> {
-    let digits = (1..=18).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte & 15));
+    let digits = (1..=18).contains(&text.len()).then_some(text)?;
+    digits.iter().try_fold(0_u64, |number, byte| Some(number.wrapping_mul(10).wrapping_add(digit(byte)?)))
 }
 
 fn closes(connection: &[u8]) -> bool {
@@ -442,7 +443,7 @@ mod tests {
     }
 
     fn answer(text: &str, asked: Asked) -> Result<(u16, Option<u64>, Persistence), Unreadable> {
-        let head = ResponseHead::read(text.as_bytes(), asked)?;
+        let head = ResponseHead::read(text.as_bytes(), asked, FieldList::default())?;
         Ok((head.status.as_u16(), head.decoder.remaining(), head.persistence))
     }
 

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use super::framing::{Decoded, Decoder, Unframed};
 use crate::bounds::{BODY_INBOX_BYTES_MAX, INBOX_BYTES, KEPT_BUFFER_BYTES_MAX, PIECE_BYTES_MAX};
 use crate::descriptors::Descriptor;
+use crate::fields::FieldList;
 use crate::join::Side;
 use crate::transport::Transport;
 
@@ -34,6 +35,8 @@ pub(crate) struct Wire {
     pub(crate) expects_continue: Cell<bool>,
     /// Whether it was told to go on, and that may not have gone out.
     continues: Cell<bool>,
+    /// Room for the fields of the next message, kept from one before.
+    spare: RefCell<FieldList>,
 }
 
 /// What came of reading a piece of a body.
@@ -82,7 +85,20 @@ impl Wire {
             trailers: RefCell::default(),
             expects_continue: Cell::new(false),
             continues: Cell::new(false),
+            spare: RefCell::default(),
         }
+    }
+
+    /// Room for fields.
+    pub(crate) fn take_spare(&self) -> FieldList {
+        self.spare.take()
+    }
+
+    /// Fields that are not needed any more: their room is.
+    pub(crate) fn keep_spare(&self, mut fields: FieldList) {
+        fields.clear();
+        fields.shrink();
+        self.spare.replace(fields);
     }
 
     /// What was read and not yet used.

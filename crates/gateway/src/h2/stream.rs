@@ -26,6 +26,7 @@ use crate::core::Core;
 use crate::fields::{FieldList, Sink as _};
 use crate::forward::{Brought, Relay, Switched};
 use crate::h1::head::Asked;
+use crate::name::Name;
 use crate::peer::{Caller, Peer};
 use crate::respond::{Closes, Own, Reply};
 use crate::trace::Trace;
@@ -185,7 +186,7 @@ impl Answering {
     async fn switch(mut self, switched: Switched, receiving: RecvStream) {
         let mut fields = switched.fields.clone();
         // Neither is used over HTTP/2 (RFC 8441, section 5): the upstream proved itself to us.
-        fields.retain(|name, _| name != b"sec-websocket-accept" && name != b"sec-websocket-key");
+        fields.retain(|field| field.text != b"sec-websocket-accept" && field.name != Name::SecWebsocketKey);
         if let Ok(sending) = self.respond.send_response(response(StatusCode::OK, &fields), false) {
             switched.pass(&Tunnel::new(receiving, sending)).await;
         }

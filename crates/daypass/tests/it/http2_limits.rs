@@ -8,9 +8,11 @@ use testkit::{Ask, Behavior, Frames, World};
 
 /// Error codes of RFC 9113, section 7.
 const PROTOCOL_ERROR: u32 = 1;
+const FLOW_CONTROL_ERROR: u32 = 3;
 const STREAM_CLOSED: u32 = 5;
 const FRAME_SIZE_ERROR: u32 = 6;
 const REFUSED_STREAM: u32 = 7;
+const COMPRESSION_ERROR: u32 = 9;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// How many rows there are of what was refused before it was a request, by reason.
@@ -88,6 +90,88 @@ async fn frames_of_a_length_that_none_of_their_kind_has_are_called_so() {
         assert_eq!(connection.next(GOAWAY).await.unwrap().code(), FRAME_SIZE_ERROR, "kind {kind}");
         unheard(&world, "request_malformed", at + 1).await;
     }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_header_block_that_cannot_be_decoded_is_called_so() {
+    let world = World::start().await;
+    // Cut off, beyond the table, a size beyond what was agreed, Huffman code without an end.
+    let undecodable = [&b"\x40"[..], b"\xbe", b"\x3f\xe2\x1f", b"\x00\x81\xff\x00"];
+    for (at, block) in undecodable.into_iter().enumerate() {
+        let mut connection = world.connect_frames().await;
+        connection.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block)).await;
+        assert_eq!(connection.next(GOAWAY).await.unwrap().code(), COMPRESSION_ERROR, "number {at}");
+        unheard(&world, "request_malformed", at + 1).await;
+    }
+    // A block that goes on is judged where it ends; another frame within it is in the wrong place.
+    let mut connection = world.connect_frames().await;
+    connection.send(frame(HEADERS, END_STREAM, 1, &[0x40, 1])).await;
+    connection.send(frame(CONTINUATION, END_HEADERS, 1, b"a")).await;
+    assert_eq!(connection.next(GOAWAY).await.unwrap().code(), COMPRESSION_ERROR);
+    let mut connection = world.connect_frames().await;
+    connection.send(frame(HEADERS, END_STREAM, 1, &[0x40, 1])).await;
+    connection.send(frame(CONTINUATION, END_HEADERS, 3, b"a\x01b")).await;
+    assert_eq!(connection.next(GOAWAY).await.unwrap().code(), PROTOCOL_ERROR);
+    unheard(&world, "request_malformed", undecodable.len() + 2).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn padding_and_a_priority_are_no_part_of_a_header_block() {
+    const PADDED_WITH_PRIORITY: u8 = 8 | 32;
+    let world = World::start().await;
+    let mut connection = world.connect_frames().await;
+    let fields = block(&get("/plain/x"));
+    let padded = [&[3][..], &[0, 0, 0, 0, 15], &fields, b"\x40\x40\x40"].concat();
+    for stream in [1, 3] {
+        connection
+            .send(frame(HEADERS, END_HEADERS | END_STREAM | PADDED_WITH_PRIORITY, stream, &padded))
+            .await;
+        assert_eq!(connection.next(HEADERS).await.unwrap().stream, stream);
+    }
+    drop(connection);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn pseudo_headers_among_trailers_end_the_connection() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    let bearer = format!("Bearer {token}");
+    let mut head = get("/plain/x");
+    head.push(("authorization", &bearer));
+    head[0] = (":method", "POST");
+    let trailers: [&[(&str, &str)]; 2] =
+        [&[(":method", "GET")], &[("x-checksum", "7"), (":path", "/plain/y")]];
+    for (at, fields) in trailers.into_iter().enumerate() {
+        let mut connection = world.connect_frames().await;
+        connection.send(frame(HEADERS, END_HEADERS, 1, &block(&head))).await;
+        connection.send(frame(DATA, 0, 1, b"a body")).await;
+        connection.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(fields))).await;
+        assert_eq!(connection.next(GOAWAY).await.unwrap().code(), PROTOCOL_ERROR, "number {at}");
+        unheard(&world, "request_malformed", at + 1).await;
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn windows_beyond_their_bound_are_called_so() {
+    let world = World::start().await;
+    let above = (1_u32 << 31).to_be_bytes();
+    let most = frame(WINDOW_UPDATE, 0, 1, &(u32::MAX >> 1).to_be_bytes());
+    let mut connection = world.connect_frames().await;
+    let settings = [&[0, 3, 0, 0, 0, 9, 0, 4][..], &above].concat();
+    connection.send(frame(SETTINGS, 0, 0, &settings)).await;
+    assert_eq!(connection.next(GOAWAY).await.unwrap().code(), FLOW_CONTROL_ERROR);
+    unheard(&world, "request_malformed", 1).await;
+    // The answer is at its end, so that its stream needs no window any more.
+    let mut connection = world.connect_frames().await;
+    connection.send(frame(HEADERS, END_HEADERS, 1, &block(&get("/plain/x")))).await;
+    while connection.next(DATA).await.unwrap().flags & END_STREAM == 0 {}
+    connection.send([most.clone(), most].concat()).await;
+    assert_eq!(connection.next(GOAWAY).await.unwrap().code(), FLOW_CONTROL_ERROR);
+    unheard(&world, "request_malformed", 2).await;
     world.finish().await;
 }
 

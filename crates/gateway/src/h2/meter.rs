@@ -16,7 +16,8 @@ use access::Reason;
 use arrayvec::ArrayVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frames::{Frame, Frames, Kind, Pass};
+use super::carried::{Carried, Section, WINDOW_BYTES_MAX};
+use super::frames::{Frame, Frames, Kind, Pass, Told};
 use crate::bounds::{H2_CONTROL_FRAMES_MAX, H2_RESETS_MAX, H2_UNHEARD_STREAMS_MAX};
 use crate::transport::Transport;
 
@@ -63,6 +64,10 @@ struct Counts {
     ended: ArrayVec<u32, ENDED_STREAMS_MAX>,
     broken: Option<h2::Reason>,
     block: Block,
+    carried: Carried,
+    granted: Granted,
+    /// What went out of answers' bodies, in bytes, over the connection's life.
+    given: u64,
     control: u32,
     resets: u32,
     /// Pieces of answers that went out: a client acknowledges each.
@@ -122,13 +127,15 @@ impl Meter {
     fn receive(&self, bytes: &[u8]) -> usize {
         self.moved.set(true);
         let counts = &mut *self.counts.borrow_mut();
-        self.received.borrow_mut().pass(bytes, |frame| counts.receive(frame))
+        self.received.borrow_mut().pass(bytes, |told| counts.receive(told))
     }
 
     fn send(&self, bytes: &[u8]) {
         let counts = &mut *self.counts.borrow_mut();
-        self.sent.borrow_mut().pass(bytes, |frame| {
-            counts.send(frame);
+        self.sent.borrow_mut().pass(bytes, |told| {
+            if let Told::Head(frame) = told {
+                counts.send(frame);
+            }
             Pass::Yes
         });
     }
@@ -148,21 +155,36 @@ pub(super) enum Moved {
     No,
 }
 
-/// Whether a header block is under way, within which the codec takes nothing else.
+/// Whether a header block is under way, and of which stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Block {
-    Open,
+    Open(u32),
     #[default]
     Whole,
 }
 
+/// What a client has allowed to be sent on the stream that it did so for last, without a pause.
+#[derive(Debug, Default)]
+struct Granted {
+    stream: u32,
+    bytes: u64,
+}
+
 impl Counts {
-    fn receive(&mut self, frame: Frame) -> Pass {
-        self.broken = self.rule_broken_by(frame);
-        if self.broken.is_some() {
-            return Pass::No;
+    fn receive(&mut self, told: Told<'_>) -> Pass {
+        self.broken = match told {
+            Told::Head(frame) => self.begin(frame).err(),
+            Told::Piece(piece, then) => self.carried.read(piece, then).err(),
+        };
+        if self.broken.is_some() { Pass::No } else { Pass::Yes }
+    }
+
+    fn begin(&mut self, frame: Frame) -> Result<(), h2::Reason> {
+        if let Some(broken) = self.rule_broken_by(frame) {
+            return Err(broken);
         }
-        self.block = if frame.opens_block() { Block::Open } else { Block::Whole };
+        self.block = if frame.opens_block() { Block::Open(frame.stream) } else { Block::Whole };
+        self.carried.begin(frame, if frame.stream > self.last { Section::Head } else { Section::Trailers });
         self.count(frame);
         if frame.ends_stream() || matches!(frame.kind, Kind::Reset(_)) {
             if self.ended.is_full() {
@@ -170,19 +192,38 @@ impl Counts {
             }
             self.ended.push(frame.stream);
         }
-        Pass::Yes
+        Ok(())
     }
 
-    /// RFC 9113, sections 4.2 and 5.1.
-    fn rule_broken_by(&self, frame: Frame) -> Option<h2::Reason> {
+    /// RFC 9113, sections 4.2, 5.1, 6.9.1 and 6.10.
+    fn rule_broken_by(&mut self, frame: Frame) -> Option<h2::Reason> {
         if !frame.has_its_length() {
             return Some(h2::Reason::FRAME_SIZE_ERROR);
         }
-        if frame.is_push() {
+        let in_place = match self.block {
+            Block::Open(stream) => frame.continues_block() && frame.stream == stream,
+            Block::Whole => !frame.continues_block(),
+        };
+        if !in_place || frame.is_push() {
             return Some(h2::Reason::PROTOCOL_ERROR);
         }
-        let of_stream = self.block == Block::Whole && matches!(frame.kind, Kind::Data | Kind::Headers);
+        if let Kind::Window(bytes) = frame.kind
+            && self.grants_too_much(frame.stream, bytes)
+        {
+            return Some(h2::Reason::FLOW_CONTROL_ERROR);
+        }
+        let of_stream = matches!(frame.kind, Kind::Data | Kind::Headers);
         (of_stream && self.ended.contains(&frame.stream)).then_some(h2::Reason::STREAM_CLOSED)
+    }
+
+    /// Whether a stream's window cannot but be beyond its bound, even if all that went out was of that stream: the codec
+    /// counts to the byte, but ignores what comes behind the end of an answer.
+    fn grants_too_much(&mut self, stream: u32, bytes: u32) -> bool {
+        if self.granted.stream != stream {
+            self.granted = Granted { stream, bytes: 0 };
+        }
+        self.granted.bytes = self.granted.bytes.saturating_add(u64::from(bytes));
+        self.granted.bytes > self.given.saturating_add(u64::from(WINDOW_BYTES_MAX))
     }
 
     fn count(&mut self, frame: Frame) {
@@ -195,21 +236,24 @@ impl Counts {
                 self.opened.push_back(frame.stream);
             }
             Kind::Reset(_) => self.resets = self.resets.saturating_add(1),
-            Kind::Control => self.control = self.control.saturating_add(1),
+            Kind::Control | Kind::Window(_) => self.control = self.control.saturating_add(1),
             Kind::Headers | Kind::Data | Kind::Other => {}
         }
     }
 
     fn send(&mut self, frame: Frame) {
         match frame.kind {
-            Kind::Data => self.pieces = self.pieces.saturating_add(1),
+            Kind::Data => {
+                self.pieces = self.pieces.saturating_add(1);
+                self.given = self.given.saturating_add(frame.length as u64);
+            }
             // The codec has an answer of its own to one thing only.
             Kind::Headers => self.refuse(frame.stream, Reason::HeadersTooLarge),
             Kind::Reset(code) if h2::Reason::from(code) == h2::Reason::REFUSED_STREAM => {
                 self.refuse(frame.stream, Reason::Overloaded);
             }
             Kind::Reset(_) => self.refuse(frame.stream, Reason::RequestMalformed),
-            Kind::Control | Kind::Other => {}
+            Kind::Control | Kind::Window(_) | Kind::Other => {}
         }
         if frame.ends_stream() {
             self.answered = self.answered.saturating_add(1);

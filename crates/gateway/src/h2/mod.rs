@@ -5,7 +5,10 @@
 //! Not here: one stream (see `stream`), what passes as frames (see `meter`).
 
 mod body;
+mod carried;
 mod frames;
+mod hpack;
+mod huffman;
 mod meter;
 mod stream;
 mod tunnel;

@@ -4,6 +4,7 @@
 //! Not here: what the suites find wrong; that has a test of its own beside the code.
 
 mod conformance;
+mod credited;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -90,7 +91,7 @@ struct Stage {
     scratch: Scratch,
     node: Instance,
     key: PathBuf,
-    /// Of the APIs `web`, `ws` and the gRPC service.
+    /// Of the APIs `web` and `local`, of `ws`, and of the gRPC service.
     upstreams: [u16; 3],
 }
 
@@ -106,9 +107,10 @@ journal: {{ durability: write }}
 apis:
   web: {{ route: {{ prefix: /web }}, upstreams: [http://127.0.0.1:{web}] }}
   ws: {{ route: {{ prefix: /ws }}, upstreams: [http://127.0.0.1:{ws}] }}
+  local: {{ route: {{ host: localhost }}, upstreams: [http://127.0.0.1:{web}] }}
   shop: {{ route: {{ prefix: /shop.Orders }}, upstreams: [h2c://127.0.0.1:{grpc}/shop.Orders], limits: {{ request_body: 64MiB }} }}
 roles:
-  {ROLE}: {{ allow: [\"web:all\", \"ws:all\", \"shop:all\"] }}
+  {ROLE}: {{ allow: [\"web:all\", \"ws:all\", \"shop:all\", \"local:all\"] }}
 "
         );
         scratch.write("node/daypass.yaml", &text)?;

@@ -23,9 +23,9 @@ const HELP: &str = "\
 cargo xtask gates [NAME...] [--binary F]
 
   http2       httpwg: the cases of RFC 9113 against the listener
-  websocket   kosoku: each WebSocket case ends through the proxy as it does direct
+  websocket   kosoku: each WebSocket case ends through the proxy, over HTTP/1.1 and HTTP/2, as it does direct
   grpc        grpcio: calls and streams of all kinds end through the proxy as they do direct
-  load        h2load: no failed request, no growth
+  load        h2load: no failed request, also beside floods of resets, and no growth
   slow        slowhttptest: a neighbor is answered in under 100 ms meanwhile
 
   --binary F  test this binary instead of building the quick profile
@@ -39,7 +39,7 @@ Examples:
 const ROLE: &str = "all";
 
 /// Packages from PyPI that the gates lean on, in the versions they were written against.
-const PACKAGES: [&str; 3] = ["grpcio==1.85.1", "kosoku==0.1.0", "websockets"];
+const PACKAGES: [&str; 4] = ["grpcio==1.85.1", "h2==4.4.1", "kosoku==0.1.0", "websockets"];
 
 struct Gate {
     name: &'static str,
@@ -122,6 +122,7 @@ roles:
 
     /// Runs a gate that is written in Python, and counts what it says.
     fn script(&self, name: &str, text: &str, upstream: u16) -> Result<Tally> {
+        self.scratch.write("tunnel.py", include_str!("tunnel.py"))?;
         let script = self.scratch.write(name, text)?;
         let mut command = Command::new(python()?);
         command.arg(script).args([upstream.to_string(), self.node.proxy.to_string()]).arg(&self.key);

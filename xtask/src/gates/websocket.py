@@ -1,13 +1,16 @@
-"""The WebSocket cases of kosoku against an echo server, direct and through the proxy: each case must end alike.
+"""The WebSocket cases of kosoku against an echo server, direct and through the proxy, over HTTP/1.1 and over HTTP/2: each
+case must end alike.
 
 usage: websocket.py UPSTREAM_PORT PROXY_PORT KEY_FILE [kosoku's options]; ends with a line as cargo prints one.
 """
 import asyncio
 import json
+import logging
 import pathlib
 import sys
 import tempfile
 
+from tunnel import Tunnel
 from websockets.asyncio.server import serve
 
 
@@ -27,6 +30,20 @@ def adding(port, key):
             far_writer.write(method + b" /ws" + target + b" " + rest)
             far_writer.write(b"Authorization: Bearer " + key + b"\r\n")
             await asyncio.gather(pipe(reader, far_writer), pipe(far_reader, writer), return_exceptions=True)
+        finally:
+            writer.close()
+
+    return take
+
+
+def tunneling(port, key):
+    """The same over HTTP/2."""
+
+    async def take(reader, writer):
+        try:
+            await Tunnel(reader, writer, port, "/ws", key.decode()).carry()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
         finally:
             writer.close()
 
@@ -61,16 +78,18 @@ async def main():
     upstream, proxy, key, *options = sys.argv[1:]
     key = pathlib.Path(key).read_text().strip().encode()
     passed = failed = 0
+    # The cases are about what is wrong: the echo server tells of each at length.
+    logging.disable(logging.CRITICAL)
     async with serve(echo, "127.0.0.1", int(upstream), max_size=2**26, compression="deflate"):
-        through = await asyncio.start_server(adding(int(proxy), key), "127.0.0.1", 0)
         expected = await cases(upstream, options)
-        found = await cases(through.sockets[0].getsockname()[1], options)
-    for name in sorted(expected):
-        if expected[name] == found.get(name):
-            passed += 1
-        else:
-            failed += 1
-            print(f"FAIL {name}: direct {expected[name]}, through the proxy {found.get(name)}")
+        for version, relay in [("HTTP/1.1", adding), ("HTTP/2", tunneling)]:
+            through = await asyncio.start_server(relay(int(proxy), key), "127.0.0.1", 0)
+            found = await cases(through.sockets[0].getsockname()[1], options)
+            alike = [name for name in expected if expected[name] == found.get(name)]
+            print(f"{version}: {len(alike)} of {len(expected)} cases end as they do direct")
+            passed, failed = passed + len(alike), failed + len(expected) - len(alike)
+            for name in sorted(expected.keys() - alike):
+                print(f"FAIL {name} over {version}: direct {expected[name]}, through the proxy {found.get(name)}")
     if not expected:
         failed += 1
         print("FAIL kosoku reported no case")

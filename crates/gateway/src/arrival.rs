@@ -2,6 +2,8 @@
 //!
 //! A [`Head`] borrows strings and bytes only, so that any codec can feed it.
 
+use std::sync::LazyLock;
+
 use access::arrival::{Arrival, BodyLength, Certificate, Shown};
 use access::canonical::Target;
 use access::operation::Method;
@@ -12,6 +14,7 @@ use crate::bounds::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use crate::fields::{Entry, FieldList};
 use crate::grpc;
 use crate::h1::head::Asked;
+use crate::headers::Parts;
 use crate::name::Name;
 use crate::peer::{Caller, Peer};
 use crate::shown::ShownBefore;
@@ -198,24 +201,38 @@ impl<'a> Fields<'a> {
             self.fault = Some("a header name has characters other than letters, digits and `-`");
         }
         if is_override(name) {
-            self.fault = Some("a header asks for another method or path than the request line");
+            self.fault = Some("a header asks for another method, path or host than the request line");
         }
     }
 }
 
-/// Headers by which some upstreams are asked for another method or path than the one that was judged.
+/// Headers by which some upstreams are asked for another method, path or host than the one that was judged.
 fn is_override(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"x-http-method"
-            | b"x-http-method-override"
-            | b"x-method-override"
-            | b"x-original-method"
-            | b"x-original-uri"
-            | b"x-original-url"
-            | b"x-rewrite-url"
-    )
+    name == b"x-method" || OVERRIDES.is_match(name)
 }
+
+/// Parts of their names.
+static OVERRIDES: LazyLock<Parts> = LazyLock::new(|| {
+    Parts::of(&[
+        "destinationurl",
+        "http-method",
+        "http-verb",
+        "invoke-path",
+        "matched-path",
+        "original-dst",
+        "original-http",
+        "original-method",
+        "original-path",
+        "original-uri",
+        "original-url",
+        "override",
+        "replaced-path",
+        "request-uri",
+        "rewrite",
+        "unencoded-url",
+        "x-middleware-",
+    ])
+});
 
 /// Reads a head as an arrival, over a connection with this proven certificate.
 ///

@@ -3,6 +3,9 @@
 //! Removal comes before addition, so that nothing a client names in `Connection` can remove what the proxy
 //! adds. Not here: which names are refused outright (see `arrival`), and the fields of framing (see `h1`).
 
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use arrayvec::ArrayString;
 use http::HeaderMap;
 use http::header::HeaderName;
@@ -30,50 +33,97 @@ fn is_dropped_from_request(name: Name, text: &[u8]) -> bool {
     }
 }
 
-/// Names by which proxies and what stands before them tell who asks, and how.
+/// Names by which proxies and what stands before servers tell who asks, from where and with what certificate, and by
+/// which some servers are told to be asked by somebody else.
 fn is_of_proxies(name: &[u8]) -> bool {
     matches!(
         name,
-        b"proxy-authorization"
-            | b"forwarded"
-            | b"tracestate"
-            | b"x-real-ip"
-            | b"via"
+        b"clientcert"
+            | b"front-end-https"
             | b"http2-settings"
-            | b"x-client-ip"
-            | b"client-ip"
-            | b"true-client-ip"
-            | b"cf-connecting-ip"
-            | b"x-cluster-client-ip"
-            | b"x-original-forwarded-for"
-            | b"x-envoy-external-address"
-            | b"x-forwarded"
-            | b"forwarded-for"
+            | b"proxy"
+            | b"proxy-authorization"
+            | b"ssl"
+            | b"tracestate"
+            | b"via"
+            | b"x-certificate"
             | b"x-host"
             | b"x-original-host"
-            | b"remote-user"
-            | b"x-remote-user"
-            | b"proxy"
-    ) || name.windows(b"daypass".len()).any(|part| part == b"daypass")
-        || name.starts_with(b"x-forwarded-")
-        || is_of_certificate(name)
+            | b"x-real-ip"
+            | b"x-scheme"
+            | b"x-ssl"
+            | b"xfcc"
+    ) || FAMILIES.is_match(name)
 }
 
-/// The names by which proxies tell of a client's certificate (RFC 9440, and what nginx, Apache, Envoy, HAProxy, Azure
-/// and AWS are told to use): nobody but the proxy in front could say, and this one does not.
-fn is_of_certificate(name: &[u8]) -> bool {
-    let name = name.strip_prefix(b"x-").unwrap_or(name);
-    const FAMILIES: [&[u8]; 8] = [
-        b"ssl-",
-        b"tls-",
-        b"mtls-",
-        b"amzn-mtls-",
-        b"client-cert",
-        b"client-verify",
-        b"client-dn",
-        b"arr-clientcert",
-    ];
-    name == b"ssl" || FAMILIES.iter().any(|family| name.starts_with(family))
+/// Parts of names, of which products and the people who set them up make many: a name that has one is none of a
+/// client's own. No list is whole: an API's own headers set what its upstream believes besides.
+static FAMILIES: LazyLock<Parts> = LazyLock::new(|| {
+    Parts::of(&[
+        // Ours.
+        "daypass",
+        // Where a request came from.
+        "cluster-client",
+        "client-ip",
+        "clientip",
+        "cluster-ip",
+        "connecting-ip",
+        "forward-for",
+        "forwarded",
+        "forwarder-for",
+        "originating-ip",
+        "pseudo-ip",
+        "remote-addr",
+        "remote-ip",
+        "socketip",
+        "source-ip",
+        "user-ip",
+        "x-envoy-",
+        // Who sent it.
+        "authenticated-user",
+        "auth-request-",
+        "authentik-",
+        "cf-access-",
+        "goog-iap-",
+        "impersonate-",
+        "ms-client-principal",
+        "ms-token-",
+        "oidc-",
+        "pomerium-",
+        "remote-extra-",
+        "remote-group",
+        "remote-user",
+        "tailscale-",
+        "webauth-",
+        "x-consumer-",
+        // With what certificate (RFC 9440, and what nginx, Apache, Envoy, HAProxy, Azure and AWS are told to use).
+        "arr-clientcert",
+        "cf-connecting",
+        "client-cert",
+        "client-dn",
+        "client-s-dn",
+        "client-verify",
+        "mtls-",
+        "peer-cert",
+        "ssl-",
+        "tls-",
+        "x-clientcert",
+    ])
+});
+
+/// Parts of names, all looked for at once.
+#[derive(Debug)]
+pub(crate) struct Parts(Option<AhoCorasick>);
+
+impl Parts {
+    pub(crate) fn of(parts: &[&str]) -> Self {
+        Self(AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(parts).ok())
+    }
+
+    /// Whether the name has one of them; what cannot be told has.
+    pub(crate) fn is_match(&self, name: &[u8]) -> bool {
+        self.0.as_ref().is_none_or(|parts| parts.is_match(name))
+    }
 }
 
 /// Fields of one hop (RFC 9110, section 7.6.1), and those of framing, which every hop writes anew.
@@ -236,10 +286,17 @@ fn belongs_to_head(name: &[u8]) -> bool {
         )
 }
 
+/// Whether a name is ours, or one that readers fold to it.
 fn is_reserved(name: Name, text: &[u8]) -> bool {
+    let alike = |own: &u8, other: &u8| own == other || (*own == b'-' && matches!(other, b'_' | b'.'));
+    let request_id = b"x-request-id";
     match name {
         Name::XRequestId => true,
-        Name::Other => text.starts_with(b"daypass-"),
+        Name::Other => {
+            text.windows(b"daypass".len()).any(|part| part == b"daypass")
+                || (text.len() == request_id.len()
+                    && request_id.iter().zip(text).all(|(own, other)| alike(own, other)))
+        }
         _ => false,
     }
 }

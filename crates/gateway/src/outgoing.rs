@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use access::arrival::BodyLength;
 use access::operation::Method;
 use http::{HeaderMap, Request, Version};
 
@@ -68,6 +69,15 @@ impl Outgoing<'_> {
         if let Some(key) = self.own_key {
             out.add(b"sec-websocket-key", key.as_bytes());
         }
+        if self.is_last() {
+            out.add(b"connection", b"close");
+        }
+    }
+
+    /// Whether nothing may follow on its connection: a body where its method gives it no meaning is one that many
+    /// servers do not read, and would take for the next request (RFC 9110, section 9.3.1).
+    pub(crate) fn is_last(&self) -> bool {
+        self.head.body != BodyLength::None && self.states_length() == StatesLength::OfBodies
     }
 
     /// Whether the request says that it has no body: methods that give one a meaning do.

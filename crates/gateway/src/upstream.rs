@@ -263,7 +263,12 @@ impl Pool {
             {
                 Attempt::Failed(SendFailure::Malformed)
             }
-            Ok(answer) => Attempt::Answered(self.lend(endpoint, wire, sending, answer)),
+            Ok(mut answer) => {
+                if outgoing.is_last() {
+                    answer.persistence = Persistence::Close;
+                }
+                Attempt::Answered(self.lend(endpoint, wire, sending, answer))
+            }
             Err(NoAnswer::Unsent(upload)) => Attempt::Unsent(upload, Unconnected::Unreachable),
             Err(NoAnswer::Closed(Heard::Nothing)) => match sending.take_back() {
                 Some(upload) => Attempt::Unheard(upload, line),

@@ -396,3 +396,23 @@ async fn requests_go_to_whichever_upstream_can_be_connected_to() {
     assert_eq!(world.upstream().seen().len(), 10);
     world.finish().await;
 }
+
+#[tokio::test]
+async fn nothing_follows_a_body_that_an_upstream_may_not_read() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    let smuggled = "DELETE /secret HTTP/1.1\r\nHost: x\r\nDaypass-Subject: user:admin\r\n\r\n";
+    for (asked, method) in ["GET", "HEAD", "OPTIONS", "DELETE"].into_iter().enumerate() {
+        let ask = Ask { method: method.into(), ..Ask::post("/plain/x", smuggled) }.bearer(&token);
+        assert_eq!(world.send(&ask).await.status, 200, "{method}");
+        let seen = world.upstream().seen().pop().unwrap();
+        let closes = |(name, value): &(String, String)| name == "connection" && value == "close";
+        assert!(seen.fields.iter().any(closes), "{method}: {:?}", seen.fields);
+        assert_eq!(world.upstream().connections(), asked as u64 + 1, "{method} shares no connection");
+    }
+    for _ in 0..2 {
+        assert_eq!(world.send(&Ask::post("/plain/x", "{}").bearer(&token)).await.status, 200);
+    }
+    assert_eq!(world.upstream().connections(), 5, "where a body means something, the connection is kept");
+    world.finish().await;
+}

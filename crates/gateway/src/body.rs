@@ -135,6 +135,8 @@ fn is_malformed(error: &hyper::Error) -> bool {
 pub(crate) struct Progress {
     pub(crate) bytes: Cell<u64>,
     pub(crate) stopped: Cell<Option<Stopped>>,
+    /// Whether its client is waited for, where that has to send it in time.
+    owed: Cell<bool>,
     /// Set when nothing of the body will be sent any more.
     over: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -160,6 +162,14 @@ impl Progress {
             waker.wake();
         }
         Uploaded::Partly
+    }
+
+    /// Its client was waited for in vain; `false` where it was not waited for.
+    pub(crate) fn give_client_up(&self) -> bool {
+        if self.owed.get() {
+            self.stopped.set(Some(Stopped::Client));
+        }
+        self.owed.get()
     }
 
     /// Whether some of the body may still be sent.
@@ -244,10 +254,12 @@ impl Upload {
         let Poll::Ready(piece) = polled else {
             if let Some((pace, alarm)) = &mut self.pace {
                 pace.wait(alarm.now());
+                self.progress.owed.set(true);
             }
             self.progress.wake_with(cx);
             return Poll::Pending;
         };
+        self.progress.owed.set(false);
         let bytes = out.len().saturating_sub(before) as u64;
         if let Some((pace, alarm)) = &mut self.pace {
             pace.take(bytes, alarm.now());

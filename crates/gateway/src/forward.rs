@@ -83,6 +83,8 @@ pub(crate) async fn forward(
         tried: &tried,
     };
     let sent_at = core.clock.now();
+    // How long an exchange takes is the upstream's doing alone where the caller has no part in it.
+    let owes_nothing = upload.length() == BodyLength::None && grpc::timeout(head).is_none();
     if let Some(total) = [forward.patience.total, grpc::timeout(head)].into_iter().flatten().min() {
         alarm.limit(total);
     }
@@ -96,12 +98,18 @@ pub(crate) async fn forward(
     }
     admitted.entry.upstream_took = Some(core.clock.now().since(sent_at));
     admitted.entry.upstream = tried.take();
-    if let (Some(tried), Err(Ended::Late | Ended::Overdue)) = (&admitted.entry.upstream, &sent) {
+    let is_upstreams_fault = match &sent {
+        Err(Ended::Late(Uploaded::Whole)) => true,
+        Err(Ended::Late(Uploaded::Partly) | Ended::Overdue) => owes_nothing,
+        Err(Ended::Cut(_) | Ended::Client) | Ok(_) => false,
+    };
+    if let Some(tried) = admitted.entry.upstream.as_ref().filter(|_| is_upstreams_fault) {
         core.pool.note(tried, SendFailure::Late);
     }
     match sent {
         Err(Ended::Cut(why)) => answers.cut(&mut admitted, why),
-        Err(Ended::Late) => answers.failure(&mut admitted, SendFailure::Late),
+        Err(Ended::Client) => answers.failure(&mut admitted, SendFailure::Upload),
+        Err(Ended::Late(_)) => answers.failure(&mut admitted, SendFailure::Late),
         Err(Ended::Overdue) => answers.failure(&mut admitted, SendFailure::Overdue),
         Ok(Err(failure)) => answers.failure(&mut admitted, failure),
         Ok(Ok(answered)) if answered.status == StatusCode::SWITCHING_PROTOCOLS => {
@@ -124,11 +132,16 @@ pub(crate) async fn forward(
 /// Why a request was not waited for any longer.
 enum Ended {
     Cut(Reason),
-    Late,
+    /// The upstream did not answer, to so much of the request.
+    Late(Uploaded),
+    /// The time for the whole exchange is over.
     Overdue,
+    /// The client did not send the rest of its request.
+    Client,
 }
 
-/// Waits until something was sent, for `patience`, counted anew while the request's body makes progress.
+/// Waits until something was sent, for `patience`, counted anew while the request's body makes progress. Whoever was
+/// waited for last is who did not come in time.
 async fn within<T>(
     ticket: &Ticket,
     alarm: &Alarm,
@@ -149,7 +162,13 @@ async fn within<T>(
         if std::mem::replace(&mut uploaded, progress.bytes.get()) != uploaded {
             alarm.set(patience);
         }
-        alarm.poll(cx).map(|()| Err(if alarm.is_at_limit() { Ended::Overdue } else { Ended::Late }))
+        ready!(alarm.poll(cx));
+        Poll::Ready(Err(match (progress.give_client_up(), alarm.is_at_limit()) {
+            (true, _) => Ended::Client,
+            (false, true) => Ended::Overdue,
+            (false, false) if progress.is_open() => Ended::Late(Uploaded::Partly),
+            (false, false) => Ended::Late(Uploaded::Whole),
+        }))
     })
     .await
 }

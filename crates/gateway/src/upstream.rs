@@ -257,6 +257,9 @@ impl Pool {
         outgoing.write(&endpoint.upstream, &mut wire.outbox());
         let mut sending = Sending::begin(wire.clone(), upload, outgoing.states_length());
         let answer = exchange(&mut sending, outgoing.head.asked(), outgoing.switching()).await;
+        // Who closes while the request is still on its way may have waited for the client.
+        let sent = sending.state();
+        let line = if sent == Sent::Whole { line } else { Line::Used };
         match answer {
             Ok(answer)
                 if answer.status == StatusCode::SWITCHING_PROTOCOLS && !outgoing.is_agreed(&answer) =>
@@ -272,6 +275,7 @@ impl Pool {
             Err(NoAnswer::Unsent(upload)) => Attempt::Unsent(upload, Unconnected::Unreachable),
             Err(NoAnswer::Closed(Heard::Nothing)) => match sending.take_back() {
                 Some(upload) => Attempt::Unheard(upload, line),
+                None if sent == Sent::Partly => Attempt::Failed(SendFailure::Upload),
                 None => Attempt::Failed(SendFailure::Closed),
             },
             Err(NoAnswer::Stopped(Stopped::Answered) | NoAnswer::Closed(Heard::Something)) => {

@@ -67,6 +67,10 @@ pub const USER_AGENT_BYTES_MAX: usize = 256;
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// The most connections of one core: further ones are closed at once.
 pub const CONNECTIONS_PER_CORE_MAX: usize = 20_000;
+/// How often the log says, for each reason, that connections were turned away.
+pub const TURNED_AWAY_TELL_TIME: Duration = Duration::from_secs(1);
+/// How many threads of a core may block: nothing on the way of a request does.
+pub const CORE_BLOCKING_THREADS_MAX: usize = 1;
 /// The longest header of the PROXY protocol, in bytes: beyond it the connection is closed.
 pub const PROXY_HEADER_BYTES_MAX: usize = 536;
 /// The most streams of one HTTP/2 connection.
@@ -112,6 +116,8 @@ pub const UPSTREAM_FAILURES_MAX: u32 = 5;
 pub const UPSTREAM_PASSED_OVER_TIME: Duration = Duration::from_secs(5);
 /// How long it is passed over at most. One that has done well for as long begins anew.
 pub const UPSTREAM_PASSED_OVER_TIME_MAX: Duration = Duration::from_secs(60);
+/// How soon the log says again of an upstream what it said before.
+pub const UPSTREAM_TELL_TIME: Duration = Duration::from_secs(10);
 /// How long an upstream that is back takes to get its whole share of the requests.
 pub const UPSTREAM_SLOW_START_TIME: Duration = Duration::from_secs(10);
 /// How fast what is known of an upstream's latency fades: to a third within this time.
@@ -128,6 +134,8 @@ pub const RETRIES_PER_SECOND: u32 = 3;
 pub const RETRIES_SAVED_MAX: u32 = 100;
 /// How often names of upstreams are looked up while they are configured.
 pub const NAME_TIME: Duration = Duration::from_secs(30);
+/// How soon a name without an address is looked up again.
+pub const NAME_RETRY_TIME: Duration = Duration::from_secs(2);
 /// The most look-ups at once: each holds a thread while the system waits for an answer. Others wait for their turn.
 pub const LOOK_UPS_MAX: usize = 4;
 /// How often it is looked at what is due to be found out about upstreams.

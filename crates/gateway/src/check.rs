@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::bounds::{INBOX_BYTES, INTERIM_ANSWERS_MAX, UPSTREAM_HEAD_BYTES_MAX};
-use crate::connect::connect;
+use crate::connect::{Unconnected, connect};
 use crate::endpoint::Endpoint;
 use crate::fields::{FieldList, Sink as _};
 use crate::h1::head::{Asked, ResponseHead, Scan};
@@ -45,22 +45,33 @@ type Fields = [(HeaderName, HeaderValue)];
 /// What a check sends to say who asks.
 const USER_AGENT: &str = "daypass-health";
 
-/// Asks once.
-pub(crate) async fn ask(endpoint: &Endpoint, check: &Check, forward: &Forward) -> Result<(), Trouble> {
+/// Asks once; `None` if this node could not ask.
+pub(crate) async fn ask(
+    endpoint: &Endpoint,
+    check: &Check,
+    forward: &Forward,
+) -> Option<Result<(), Trouble>> {
     let asking = tokio::time::timeout(check.timeout, status(endpoint, check, forward));
-    match asking.await.unwrap_or(Err(Trouble::Late))? {
-        status if status.is_success() => Ok(()),
-        status => Err(Trouble::Status(status)),
+    match asking.await.unwrap_or(Err(Some(Trouble::Late))) {
+        Ok(status) if status.is_success() => Some(Ok(())),
+        Ok(status) => Some(Err(Trouble::Status(status))),
+        Err(why) => why.map(Err),
     }
 }
 
-async fn status(endpoint: &Endpoint, check: &Check, forward: &Forward) -> Result<StatusCode, Trouble> {
-    let transport = connect(endpoint, check.timeout.min(forward.patience.connect)).await?;
+async fn status(
+    endpoint: &Endpoint,
+    check: &Check,
+    forward: &Forward,
+) -> Result<StatusCode, Option<Trouble>> {
+    let connected = connect(endpoint, check.timeout.min(forward.patience.connect)).await;
+    let transport = connected.map_err(Unconnected::trouble)?;
     let target = format!("{}{}", endpoint.upstream.base_path, check.path);
-    match endpoint.upstream.protocol {
+    let answered = match endpoint.upstream.protocol {
         Protocol::Http1 => http1(transport, &endpoint.upstream, &target, &forward.headers).await,
         Protocol::Http2 => http2(transport, &endpoint.upstream, &target, &forward.headers).await,
-    }
+    };
+    answered.map_err(Some)
 }
 
 async fn http1(

@@ -1,6 +1,6 @@
 //! Connections to upstreams: made within a time, proven over TLS, and ready for their protocol.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use std::{fmt, io};
 
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::io::Errno;
 use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
 use tokio::sync::Notify;
 
@@ -29,31 +30,56 @@ use crate::transport::Transport;
 pub(crate) enum Unconnected {
     /// It cannot be connected to, or closed what was connected.
     Unreachable,
+    /// Its name has no address.
+    Unresolved,
+    /// It was connected to, and did not show that it speaks HTTP/2.
+    NotHttp2,
+    /// The system opens no more connections for this process, or for any: the upstream has no part in that.
+    NoRoom,
     Unproven(Unproven),
 }
 
-impl From<Unconnected> for Trouble {
-    fn from(why: Unconnected) -> Self {
-        match why {
-            Unconnected::Unreachable => Self::Unreachable,
-            Unconnected::Unproven(why) => Self::Unproven(why.why()),
+impl Unconnected {
+    fn of(error: &io::Error) -> Self {
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::MFILE | Errno::NFILE) => Self::NoRoom,
+            _ => Self::Unreachable,
+        }
+    }
+
+    /// What it says of the upstream, if anything.
+    pub(crate) fn trouble(self) -> Option<Trouble> {
+        match self {
+            Self::Unreachable => Some(Trouble::Unreachable),
+            Self::Unresolved => Some(Trouble::Unresolved),
+            Self::NotHttp2 => Some(Trouble::NotHttp2),
+            Self::NoRoom => None,
+            Self::Unproven(why) => Some(Trouble::Unproven(why.why())),
         }
     }
 }
 
 /// A connection to an endpoint, its TLS included, within `patience`.
 pub(crate) async fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Transport, Unconnected> {
-    let connecting = tokio::time::timeout(patience, secured(endpoint));
-    connecting.await.unwrap_or(Err(Unconnected::Unreachable))
+    let stage = Cell::new(Unconnected::Unreachable);
+    let connecting = tokio::time::timeout(patience, secured(endpoint, &stage));
+    connecting.await.unwrap_or(Err(stage.get()))
 }
 
-async fn secured(endpoint: &Endpoint) -> Result<Transport, Unconnected> {
+/// What it fails of if it takes too long is in `stage`.
+async fn secured(endpoint: &Endpoint, stage: &Cell<Unconnected>) -> Result<Transport, Unconnected> {
     let connected = match &endpoint.dial {
         Dial::Path(path) => UnixStream::connect(path).await.map(Transport::Unix),
         Dial::Address(address) => tcp(address).await.map(Transport::Tcp),
-        Dial::Name(name) => tcp(&**name).await.map(Transport::Tcp),
+        // It is looked up by `watch`, never here: a request waits at most for what is under way.
+        Dial::Name(_) => {
+            stage.set(Unconnected::Unresolved);
+            let addresses = endpoint.addresses().await.ok_or(Unconnected::Unresolved)?;
+            stage.set(Unconnected::Unreachable);
+            tcp(&*addresses).await.map(Transport::Tcp)
+        }
     };
-    match (connected.map_err(|_| Unconnected::Unreachable)?, &endpoint.upstream.tls) {
+    match (connected.map_err(|error| Unconnected::of(&error))?, &endpoint.upstream.tls) {
         (Transport::Tcp(tcp), Some(tls)) => tls.connect(tcp).await.map_err(Unconnected::Unproven),
         // TLS is spoken over TCP only: the configuration has no other.
         (_, Some(_)) => Err(Unconnected::Unreachable),
@@ -75,12 +101,18 @@ pub(crate) async fn connect_http2(
     patience: Duration,
     descriptor: Descriptor,
 ) -> Result<(Sender, Rc<Room>), Unconnected> {
-    let connecting = tokio::time::timeout(patience, http2(endpoint, descriptor));
-    connecting.await.unwrap_or(Err(Unconnected::Unreachable))
+    let stage = Cell::new(Unconnected::Unreachable);
+    let connecting = tokio::time::timeout(patience, http2(endpoint, descriptor, &stage));
+    connecting.await.unwrap_or(Err(stage.get()))
 }
 
-async fn http2(endpoint: &Endpoint, descriptor: Descriptor) -> Result<(Sender, Rc<Room>), Unconnected> {
-    let stream = secured(endpoint).await?;
+async fn http2(
+    endpoint: &Endpoint,
+    descriptor: Descriptor,
+    stage: &Cell<Unconnected>,
+) -> Result<(Sender, Rc<Room>), Unconnected> {
+    let stream = secured(endpoint, stage).await?;
+    stage.set(Unconnected::NotHttp2);
     let heard = Rc::new(Notify::new());
     let mut builder = http2::Builder::new(Observed(heard.clone()));
     builder
@@ -91,7 +123,7 @@ async fn http2(endpoint: &Endpoint, descriptor: Descriptor) -> Result<(Sender, R
         .keep_alive_timeout(UPSTREAM_PING_TIME)
         .initial_max_send_streams(UNKNOWN);
     let handshake = builder.handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = handshake.map_err(|_| Unconnected::Unreachable)?;
+    let (sender, connection) = handshake.map_err(|_| Unconnected::NotHttp2)?;
     let room = Rc::new(Room { connection: RefCell::new(Some(connection)), heard });
     tokio::task::spawn_local(drive(room.clone(), descriptor));
     room.known().await.map(|()| (sender, room))
@@ -138,7 +170,7 @@ impl Room {
         // The codec does not tell that it has read the upstream's settings: it is asked each time that it has read.
         while self.streams() == UNKNOWN {
             if self.connection.borrow().is_none() {
-                return Err(Unconnected::Unreachable);
+                return Err(Unconnected::NotHttp2);
             }
             self.heard.notified().await;
         }
@@ -159,5 +191,19 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Observed {
             heard.notify_one();
             polled
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_has_no_room_for_says_nothing_of_an_upstream() {
+        let of = |errno: Errno| Unconnected::of(&errno.into());
+        for errno in [Errno::MFILE, Errno::NFILE] {
+            assert_eq!((of(errno), of(errno).trouble()), (Unconnected::NoRoom, None));
+        }
+        assert_eq!(of(Errno::CONNREFUSED).trouble(), Some(Trouble::Unreachable));
     }
 }

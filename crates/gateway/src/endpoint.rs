@@ -1,7 +1,7 @@
 //! Endpoints: the addresses at which an API's upstreams are reached. Each has its own connections, load and health.
 //!
 //! An upstream with a literal address or a path has one endpoint for ever. A name has as many as it has addresses;
-//! until these are known it has one that asks the system each time.
+//! until these are known it has one that waits for them, or knows that there are none.
 //! Not here: finding addresses out (see `watch`), choosing among endpoints (see `balance`).
 
 use std::fmt;
@@ -11,10 +11,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use access::Timestamp;
 use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
 
 use crate::bounds::UPSTREAMS_MAX;
-use crate::health::Vital;
+use crate::health::{Trouble, Vital};
 use crate::picture::{Reach, Upstream};
 
 /// Where a connection is made to.
@@ -24,6 +26,16 @@ pub(crate) enum Dial {
     Name(Arc<str>),
     Address(SocketAddr),
     Path(Arc<Path>),
+}
+
+/// What is known of a name's addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// They were not asked for yet, or are being asked for.
+    #[default]
+    Asking,
+    Nothing,
+    At(Arc<[SocketAddr]>),
 }
 
 /// One address of an upstream.
@@ -36,6 +48,8 @@ pub(crate) struct Endpoint {
     /// What a connection must have been made for to carry its requests.
     pub(crate) place: Arc<str>,
     pub(crate) vital: Vital,
+    /// Of a name.
+    found: watch::Sender<Found>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -49,8 +63,21 @@ impl Endpoint {
             Dial::Path(path) => format!("unix:{}", path.display()),
         };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let (upstream, vital) = (upstream.clone(), Vital::default());
-        Arc::new(Self { id, upstream, dial, place: place.into(), vital })
+        let vital = Vital::of(match (&upstream.reach, &dial) {
+            (Reach::Name(_), Dial::Address(address)) => format!("{} ({address})", upstream.name),
+            _ => upstream.name.to_string(),
+        });
+        let (upstream, found) = (upstream.clone(), watch::Sender::default());
+        Arc::new(Self { id, upstream, dial, place: place.into(), vital, found })
+    }
+
+    /// The addresses of a name, once the look-up that is under way has ended; `None` if it has none.
+    pub(crate) async fn addresses(&self) -> Option<Arc<[SocketAddr]>> {
+        let mut found = self.found.subscribe();
+        match &*found.wait_for(|found| *found != Found::Asking).await.ok()? {
+            Found::At(addresses) => Some(addresses.clone()),
+            Found::Asking | Found::Nothing => None,
+        }
     }
 
     /// The first of an upstream.
@@ -79,6 +106,8 @@ impl Endpoint {
 
 /// All endpoints of an API, and what of them is still to be found out.
 pub(crate) struct Endpoints {
+    /// No others have it in this process.
+    pub(crate) id: u64,
     upstreams: Vec<Arc<Upstream>>,
     present: Present,
 }
@@ -130,7 +159,7 @@ impl Endpoints {
         let is_named = |upstream: &Arc<Upstream>| matches!(upstream.reach, Reach::Name(_));
         let named = upstreams.iter().any(is_named);
         let present = if named { Present::Named(ArcSwap::from_pointee(all)) } else { Present::Fixed(all) };
-        Self { upstreams, present }
+        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), upstreams, present }
     }
 
     /// Those there are now: at most [`UPSTREAMS_MAX`].
@@ -141,12 +170,22 @@ impl Endpoints {
         }
     }
 
-    /// The upstreams that have a name, and `host:port` of each.
-    pub(crate) fn names(&self) -> impl Iterator<Item = (&Arc<Upstream>, &Arc<str>)> {
-        self.upstreams.iter().filter_map(|upstream| match &upstream.reach {
-            Reach::Name(name) => Some((upstream, name)),
+    /// The upstreams that have a name, by their place among all, and `host:port` of each.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (usize, &Arc<Upstream>, &Arc<str>)> {
+        self.upstreams.iter().enumerate().filter_map(|(at, upstream)| match &upstream.reach {
+            Reach::Name(name) => Some((at, upstream, name)),
             Reach::Address(_) | Reach::Path(_) => None,
         })
+    }
+
+    /// What is not known yet of a name that has no address at `now`. One that had some keeps them.
+    pub(crate) fn unresolved(&self, upstream: &Upstream, now: Timestamp) {
+        for endpoint in self.now().iter().filter(|endpoint| *endpoint.upstream == *upstream) {
+            if let Dial::Name(_) = endpoint.dial {
+                endpoint.vital.miss(Trouble::Unresolved, now);
+                endpoint.found.send_replace(Found::Nothing);
+            }
+        }
     }
 
     /// A name has these addresses now: those that are new get no more than the others, those that are gone get no more
@@ -177,11 +216,20 @@ impl Endpoints {
         if !same {
             present.store(Arc::new(all));
         }
+        // Those who wait for the name go where it leads.
+        for endpoint in before.iter().filter(|endpoint| *endpoint.upstream == *upstream) {
+            if let (Dial::Name(_), false) = (&endpoint.dial, addresses.is_empty()) {
+                endpoint.found.send_replace(Found::At(addresses.as_slice().into()));
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
     use super::*;
     use crate::picture::Protocol;
 
@@ -208,6 +256,26 @@ mod tests {
         endpoints.resolved(&named("a"), &[address(3), address(2)]);
         assert_eq!(places(&endpoints), ["192.0.2.2:80", "192.0.2.3:80", "b:80"]);
         assert_eq!(endpoints.now()[0].id, second);
+    }
+
+    #[tokio::test]
+    async fn whoever_needs_a_name_waits_for_its_first_look_up_only() {
+        let (found, missing) =
+            (Endpoints::new(vec![named("a")], None), Endpoints::new(vec![named("a")], None));
+        let (first, second) = (found.now()[0].clone(), missing.now()[0].clone());
+        assert!(
+            std::future::poll_fn(|cx| { Poll::Ready(pin!(first.addresses()).poll(cx).is_pending()) }).await
+        );
+        found.resolved(&named("a"), &[address(1)]);
+        assert_eq!(first.addresses().await.as_deref(), Some(&[address(1)][..]));
+        let now = Timestamp::from_micros(1);
+        missing.unresolved(&named("a"), now);
+        assert_eq!(second.addresses().await, None);
+        let told = second.vital.trouble(crate::health::Checks::Absent, now).unwrap();
+        assert_eq!(told.1, Trouble::Unresolved);
+        missing.resolved(&named("a"), &[address(1)]);
+        missing.unresolved(&named("a"), now);
+        assert_eq!(places(&missing), ["192.0.2.1:80"]);
     }
 
     #[test]

@@ -12,6 +12,16 @@ pub(crate) fn told(failure: SendFailure) -> Refused {
             "no upstream of this API could be connected to; nothing of the request was sent",
             "look whether the API runs at the addresses in its `upstreams:`",
         ),
+        SendFailure::Unresolved => (
+            Reason::UpstreamUnreachable,
+            "the name of this API's upstream has no address; nothing of the request was sent",
+            "look at the name in the API's `upstreams:`, and at what this machine resolves names with",
+        ),
+        SendFailure::NotHttp2 => (
+            Reason::UpstreamUnreachable,
+            "the upstream did not show that it speaks HTTP/2; nothing of the request was sent",
+            "for an upstream of HTTP/1.1 write `http://`, `https://` or `unix:` in the API's `upstreams:`",
+        ),
         SendFailure::NoRoom => (
             Reason::UpstreamUnreachable,
             "this node has as many connections open as it may; nothing of the request was sent",

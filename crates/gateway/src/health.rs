@@ -13,11 +13,15 @@ use std::time::Duration;
 use access::Timestamp;
 use http::StatusCode;
 
-use crate::bounds::{UPSTREAM_FAILURES_MAX, UPSTREAM_PASSED_OVER_TIME, UPSTREAM_PASSED_OVER_TIME_MAX};
+use crate::bounds::{
+    UPSTREAM_FAILURES_MAX, UPSTREAM_PASSED_OVER_TIME, UPSTREAM_PASSED_OVER_TIME_MAX, UPSTREAM_TELL_TIME,
+};
 
 /// What is known of one endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Vital {
+    /// Whose it is, in the log.
+    name: String,
     /// Until when it is passed over, in microseconds since the epoch: [`WELL`], [`UNREACHABLE`], or an instant.
     until: AtomicI64,
     /// Since when it is back, for as long as that matters.
@@ -44,6 +48,18 @@ struct History {
     /// Checks in a row that do not fit how it stands.
     streak: u32,
     failed_check: Option<Told>,
+    /// What the log says of it.
+    logged: Logged,
+}
+
+/// What was logged of an endpoint last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Logged {
+    #[default]
+    Nothing,
+    Unwell(Standing, Timestamp),
+    /// It is back, and was unwell so at that time.
+    Well(Standing, Timestamp),
 }
 
 /// What is wrong, and since when.
@@ -57,6 +73,9 @@ struct Told {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
     Unreachable,
+    /// Its name has no address.
+    Unresolved,
+    NotHttp2,
     Unproven(&'static str),
     Closed,
     Malformed,
@@ -68,6 +87,8 @@ impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unreachable => f.write_str("it cannot be connected to"),
+            Self::Unresolved => f.write_str("its name has no address"),
+            Self::NotHttp2 => f.write_str("it did not show that it speaks HTTP/2"),
             Self::Unproven(why) => f.write_str(why),
             Self::Closed => f.write_str("it closed the connection before it answered"),
             Self::Malformed => f.write_str("its answer was not valid HTTP"),
@@ -121,6 +142,11 @@ pub(crate) const fn is_gateway_failure(status: StatusCode) -> bool {
 }
 
 impl Vital {
+    /// Of an endpoint with this name, of which nothing is known yet.
+    pub(crate) fn of(name: String) -> Self {
+        Self { name, ..Self::default() }
+    }
+
     /// How it stands at `now`.
     pub(crate) fn standing(&self, checks: Checks, now: Timestamp) -> Standing {
         if checks == Checks::Count && self.failing.load(Ordering::Relaxed) {
@@ -147,6 +173,7 @@ impl Vital {
         history.forgive(self.back_since(), now);
         if self.until.load(Ordering::Relaxed) != UNREACHABLE {
             history.trouble = Some(Told { why, since: now });
+            self.log_trouble(&mut history, Standing::Unreachable, why, now);
         }
         history.trial = Some(now.plus(history.next_time()));
         self.until.store(UNREACHABLE, Ordering::Relaxed);
@@ -165,6 +192,7 @@ impl Vital {
         history.forgive(self.back_since(), now);
         history.failures = 0;
         history.trouble = Some(Told { why, since: now });
+        self.log_trouble(&mut history, Standing::Ejected, why, now);
         let until = now.plus(history.next_time());
         self.until.store(until.as_micros(), Ordering::Relaxed);
     }
@@ -187,6 +215,29 @@ impl Vital {
         (history.trouble, history.trial) = (None, None);
         self.until.store(WELL, Ordering::Relaxed);
         self.marked.store(false, Ordering::Relaxed);
+        if !self.failing.load(Ordering::Relaxed) {
+            self.log_well(&mut history);
+        }
+    }
+
+    /// One line when it leaves what is well; one that goes and comes all the time is told of once in a while.
+    fn log_trouble(&self, history: &mut History, standing: Standing, why: Trouble, now: Timestamp) {
+        if let Logged::Unwell(same, at) | Logged::Well(same, at) = history.logged
+            && same == standing
+            && now.since(at) < UPSTREAM_TELL_TIME
+        {
+            return;
+        }
+        history.logged = Logged::Unwell(standing, now);
+        tracing::warn!(upstream = self.name, %why, "an upstream is {}", standing.word());
+    }
+
+    /// One line when it is back, if it was told that it was away.
+    fn log_well(&self, history: &mut History) {
+        if let Logged::Unwell(standing, at) = history.logged {
+            history.logged = Logged::Well(standing, at);
+            tracing::info!(upstream = self.name, was = standing.word(), "an upstream is well again");
+        }
     }
 
     /// Whether it is to be connected to at `now`, to see whether it can be again.
@@ -204,11 +255,13 @@ impl Vital {
             Err(why) if !failing && history.streak >= rounds.unhealthy_after => {
                 (history.streak, history.failed_check) = (0, Some(Told { why, since: now }));
                 self.failing.store(true, Ordering::Relaxed);
+                self.log_trouble(&mut history, Standing::Failing, why, now);
             }
             Ok(()) if failing && history.streak >= rounds.healthy_after => {
                 (history.streak, history.failed_check) = (0, None);
                 self.back.store(now.as_micros(), Ordering::Relaxed);
                 self.failing.store(false, Ordering::Relaxed);
+                self.log_well(&mut history);
             }
             Ok(()) | Err(_) => {}
         }
@@ -307,6 +360,26 @@ mod tests {
             vital.miss(Trouble::Unreachable, at(0));
         }
         assert!(vital.is_trial_due(START.plus(UPSTREAM_PASSED_OVER_TIME_MAX)));
+    }
+
+    #[test]
+    fn an_upstream_that_goes_and_comes_is_logged_once_in_a_while() {
+        let vital = Vital::default();
+        let logged = |vital: &Vital| vital.history().logged;
+        vital.miss(Trouble::Unreachable, at(0));
+        vital.miss(Trouble::Unreachable, at(1));
+        assert_eq!(logged(&vital), Logged::Unwell(Standing::Unreachable, at(0)));
+        vital.well(|| at(2));
+        assert_eq!(logged(&vital), Logged::Well(Standing::Unreachable, at(0)));
+        vital.miss(Trouble::Unreachable, at(3));
+        vital.well(|| at(4));
+        assert_eq!(logged(&vital), Logged::Well(Standing::Unreachable, at(0)), "just told");
+        fail(&vital, UPSTREAM_FAILURES_MAX, at(5));
+        assert_eq!(logged(&vital), Logged::Unwell(Standing::Ejected, at(5)), "something else");
+        let later = (UPSTREAM_TELL_TIME + UPSTREAM_PASSED_OVER_TIME_MAX).as_secs() + 9;
+        vital.well(|| at(later));
+        fail(&vital, UPSTREAM_FAILURES_MAX, at(later));
+        assert_eq!(logged(&vital), Logged::Unwell(Standing::Ejected, at(later)));
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Pool {
                     return Err(failure);
                 }
                 Attempt::Unsent(unsent, why) => {
-                    endpoint.vital.miss(why.into(), self.clock.now());
+                    why.trouble().into_iter().for_each(|why| endpoint.vital.miss(why, self.clock.now()));
                     (upload, failure) = (unsent, sends.failure(why.into()));
                     next = sends.next();
                 }

@@ -45,6 +45,10 @@ pub(crate) struct Pool {
 pub(crate) enum SendFailure {
     /// No upstream could be connected to; nothing was sent.
     Unreachable,
+    /// The name of the last that was tried has no address; nothing was sent.
+    Unresolved,
+    /// The last that could be connected to did not show that it speaks HTTP/2; nothing was sent.
+    NotHttp2,
     /// Every upstream fails its checks; nothing was sent.
     Failing,
     /// This node may open no more connections; nothing was sent.
@@ -162,6 +166,9 @@ impl From<Unconnected> for SendFailure {
     fn from(why: Unconnected) -> Self {
         match why {
             Unconnected::Unreachable => Self::Unreachable,
+            Unconnected::Unresolved => Self::Unresolved,
+            Unconnected::NotHttp2 => Self::NotHttp2,
+            Unconnected::NoRoom => Self::NoRoom,
             Unconnected::Unproven(why) => Self::Unproven(why),
         }
     }
@@ -171,7 +178,13 @@ impl SendFailure {
     /// Whether nothing of the request can have arrived.
     pub(crate) const fn is_before_sending(self) -> bool {
         match self {
-            Self::Unreachable | Self::Failing | Self::NoRoom | Self::Unproven(_) | Self::NoSwitch => true,
+            Self::Unreachable
+            | Self::Unresolved
+            | Self::NotHttp2
+            | Self::Failing
+            | Self::NoRoom
+            | Self::Unproven(_)
+            | Self::NoSwitch => true,
             Self::Closed
             | Self::Malformed
             | Self::Upload
@@ -189,6 +202,8 @@ impl SendFailure {
             Self::Late | Self::Overdue => Some(Trouble::Late),
             // What could not be connected to is told where that happens; the rest is not the upstream's doing.
             Self::Unreachable
+            | Self::Unresolved
+            | Self::NotHttp2
             | Self::Failing
             | Self::NoRoom
             | Self::Unproven(_)

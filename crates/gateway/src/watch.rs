@@ -4,17 +4,18 @@
 //! One thread per node, so that nothing of it is ever on the way of a request, and each thing is asked once however
 //! many cores there are. What it finds out, requests read without locks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::{Clock, Timestamp};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use crate::bounds::{LOOK_UPS_MAX, NAME_TIME, WATCH_TICK};
+use crate::bounds::{LOOK_UPS_MAX, NAME_RETRY_TIME, NAME_TIME, WATCH_TICK};
 use crate::check::ask;
 use crate::connect::connect;
 use crate::endpoint::{Endpoint, Endpoints};
@@ -54,18 +55,23 @@ impl Watch {
 struct Rounds {
     /// When each is to be done next; `None` while it is being done.
     due: BTreeMap<Subject, Option<Timestamp>>,
-    under_way: JoinSet<Done>,
+    /// Each tells how long to wait until it is done again.
+    under_way: JoinSet<Duration>,
+    /// What each of them is about.
+    subjects: HashMap<task::Id, Subject>,
 }
 
-/// What something is found out about; the number is where it lies in memory, or its id.
+/// What something is found out about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
-    Name(usize),
+    /// By the id of the endpoints that it belongs to, and its place among their upstreams.
+    Name(u64, usize),
+    /// By its id.
     Endpoint(u64),
 }
 
-/// Something was found out.
-struct Done(Subject, std::time::Duration);
+/// How soon something is begun anew that broke off.
+const BROKEN_OFF_TIME: Duration = Duration::from_secs(1);
 
 async fn watch(views: &Views, clock: &dyn Clock) {
     let mut ticks = tokio::time::interval(WATCH_TICK);
@@ -75,11 +81,7 @@ async fn watch(views: &Views, clock: &dyn Clock) {
     loop {
         ticks.tick().await;
         let now = clock.now();
-        while let Some(done) = rounds.under_way.try_join_next() {
-            // One that panicked is begun anew with the next picture.
-            let Ok(Done(subject, pause)) = done else { continue };
-            rounds.due.insert(subject, Some(now.plus(pause)));
-        }
+        rounds.note_done(now);
         let picture = views.latest();
         rounds.forget_all_but(&picture);
         for (at, forward) in picture.forwards.iter().enumerate() {
@@ -90,6 +92,24 @@ async fn watch(views: &Views, clock: &dyn Clock) {
 }
 
 impl Rounds {
+    /// What has ended is due again after its pause, however it ended.
+    fn note_done(&mut self, now: Timestamp) {
+        while let Some(done) = self.under_way.try_join_next_with_id() {
+            let (id, pause) = match done {
+                Ok(done) => done,
+                Err(panicked) => (panicked.id(), BROKEN_OFF_TIME),
+            };
+            if let Some(subject) = self.subjects.remove(&id) {
+                self.due.insert(subject, Some(now.plus(pause)));
+            }
+        }
+    }
+
+    fn spawn(&mut self, subject: Subject, finds_out: impl Future<Output = Duration> + 'static) {
+        let id = self.under_way.spawn_local(finds_out).id();
+        self.subjects.insert(id, subject);
+    }
+
     /// Whether it is due; it is under way then.
     fn begin(&mut self, subject: Subject, now: Timestamp) -> bool {
         let due = self.due.entry(subject).or_insert(Some(now));
@@ -103,7 +123,8 @@ impl Rounds {
     /// What is in no picture any more is not remembered.
     fn forget_all_but(&mut self, picture: &Picture) {
         let all = || picture.forwards.iter().map(|forward| &forward.endpoints);
-        let names = all().flat_map(|endpoints| endpoints.names().map(|(upstream, _)| subject_of(upstream)));
+        let names =
+            all().flat_map(|endpoints| endpoints.names().map(|(at, ..)| Subject::Name(endpoints.id, at)));
         let endpoints = all().flat_map(|endpoints| {
             endpoints.now().iter().map(|endpoint| Subject::Endpoint(endpoint.id)).collect::<Vec<_>>()
         });
@@ -112,15 +133,14 @@ impl Rounds {
     }
 
     fn look_up_names(&mut self, forward: &Forward, look_ups: &Rc<Semaphore>, now: Timestamp) {
-        for (upstream, name) in forward.endpoints.names() {
-            let subject = subject_of(upstream);
+        for (at, upstream, name) in forward.endpoints.names() {
+            let subject = Subject::Name(forward.endpoints.id, at);
             if self.begin(subject, now) {
                 let (endpoints, upstream) = (forward.endpoints.clone(), upstream.clone());
                 let (name, look_ups) = (name.clone(), look_ups.clone());
-                self.under_way.spawn_local(async move {
+                self.spawn(subject, async move {
                     let _one_of_few = look_ups.acquire().await;
-                    look_up(&endpoints, &upstream, &name).await;
-                    Done(subject, NAME_TIME)
+                    look_up(&endpoints, &upstream, &name, now).await
                 });
             }
         }
@@ -133,26 +153,30 @@ impl Rounds {
             let due = every.is_some() || endpoint.vital.is_trial_due(now);
             if due && self.begin(subject, now) {
                 let (picture, endpoint) = (picture.clone(), endpoint.clone());
-                self.under_way.spawn_local(async move {
+                self.spawn(subject, async move {
                     if let Some(forward) = picture.forwards.get(at) {
                         examine(&endpoint, forward, now).await;
                     }
-                    Done(subject, every.unwrap_or_default())
+                    every.unwrap_or_default()
                 });
             }
         }
     }
 }
 
-fn subject_of(upstream: &Arc<Upstream>) -> Subject {
-    Subject::Name(Arc::as_ptr(upstream).addr())
-}
-
-/// Asks the system for a name's addresses. One that has none any more keeps those it had.
-async fn look_up(endpoints: &Endpoints, upstream: &Upstream, name: &str) {
-    match tokio::net::lookup_host(name).await {
-        Ok(addresses) => endpoints.resolved(upstream, &addresses.collect::<Vec<SocketAddr>>()),
-        Err(error) => tracing::debug!(%error, name, "the name of an upstream has no address"),
+/// Asks the system for a name's addresses, and tells when to ask again. One that has none any more keeps those it had.
+async fn look_up(endpoints: &Endpoints, upstream: &Upstream, name: &str, now: Timestamp) -> Duration {
+    let found = tokio::net::lookup_host(name).await.map(Iterator::collect::<Vec<SocketAddr>>);
+    match found {
+        Ok(addresses) if !addresses.is_empty() => {
+            endpoints.resolved(upstream, &addresses);
+            NAME_TIME
+        }
+        none => {
+            tracing::debug!(error = ?none.err(), name, "the name of an upstream has no address");
+            endpoints.unresolved(upstream, now);
+            NAME_RETRY_TIME
+        }
     }
 }
 
@@ -161,11 +185,11 @@ async fn examine(endpoint: &Endpoint, forward: &Forward, now: Timestamp) {
     let Some(check) = &forward.check else {
         return match connect(endpoint, forward.patience.connect).await {
             Ok(_connected) => endpoint.vital.well(|| now),
-            Err(why) => endpoint.vital.miss(why.into(), now),
+            Err(why) => why.trouble().into_iter().for_each(|why| endpoint.vital.miss(why, now)),
         };
     };
-    let outcome = ask(endpoint, check, forward).await;
-    if let Err(why @ (Trouble::Unreachable | Trouble::Unproven(_))) = outcome {
+    let Some(outcome) = ask(endpoint, check, forward).await else { return };
+    if let Err(why @ (Trouble::Unreachable | Trouble::Unresolved | Trouble::Unproven(_))) = outcome {
         tracing::debug!(upstream = endpoint.name(), %why, "a check did not come about");
     }
     endpoint.vital.checked(outcome, check.rounds(), now);

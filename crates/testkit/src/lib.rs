@@ -45,6 +45,7 @@ pub use client::{Answer, Ask, Conn};
 pub use console::{Granted, Issue, post};
 pub use disk::Fault;
 pub use frames::{Frame, Frames};
+pub use logs::log;
 pub use setup::{ApiSetup, Behind, Setup, UPSTREAM_KEY};
 pub use stuck::Stuck;
 pub use time::{PATIENCE, Random, START, eventually};

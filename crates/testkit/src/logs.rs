@@ -23,6 +23,12 @@ pub(crate) fn keep() {
     });
 }
 
+/// What this process's log says so far; nothing before there is a world.
+#[must_use]
+pub fn log() -> String {
+    String::from_utf8_lossy(&kept()).into_owned()
+}
+
 /// What was said so far.
 pub(crate) fn kept() -> Vec<u8> {
     LOG.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -34,6 +34,8 @@ pub enum Behavior {
     Silent,
     /// Takes the head, and nothing else ever; never answers.
     Hang,
+    /// Takes the head, and closes.
+    Refuse,
     /// Takes the whole body and closes.
     Close,
     /// Closes a connection that has carried a request before, and answers on others.
@@ -343,6 +345,10 @@ async fn behave(
         }
         Behavior::Hang => {
             wire.gone().await;
+            return Ok(false);
+        }
+        Behavior::Refuse => {
+            body.shared.keep_unanswered(body.place);
             return Ok(false);
         }
         Behavior::Close => {

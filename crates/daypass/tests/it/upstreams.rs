@@ -113,6 +113,12 @@ async fn an_upstream_that_is_back_is_used_again_without_a_request_that_finds_out
     world.adopt(&back);
     world.advance(gateway::bounds::UPSTREAM_PASSED_OVER_TIME).await;
     eventually("it is well again", async || unwell(&world).await.is_empty().then_some(())).await;
+    let told = |what: &str| {
+        let log = testkit::log();
+        log.lines().filter(|line| line.contains(what) && line.contains(&address.to_string())).count()
+    };
+    assert_eq!((told("WARN"), told("an upstream is unreachable")), (1, 1), "{}", testkit::log());
+    assert_eq!((told("INFO"), told("an upstream is well again")), (1, 1));
     world.advance(gateway::bounds::UPSTREAM_SLOW_START_TIME).await;
     let used = async || {
         assert_eq!(world.get(&token, "/plain/x").await.status, 200);
@@ -149,6 +155,94 @@ async fn an_upstream_that_fails_requests_in_a_row_is_passed_over() {
         assert_eq!((bad.seen().len(), good.seen().len()), (seen, before + 20), "{what}");
         world.finish().await;
     }
+}
+
+/// More than enough for both of two upstreams to be ejected.
+const MANY: usize = 16;
+
+#[tokio::test]
+async fn a_client_that_does_not_send_what_it_announced_has_no_upstream_ejected() {
+    for (limits, behavior, status) in [
+        ("{ timeout: 200ms }", Behavior::Answer(200, ""), None),
+        ("{ timeout: 200ms }", Behavior::Hang, None),
+        ("{ timeout: 9s, total: 200ms }", Behavior::Hang, None),
+        // It did not wait for the client any longer.
+        ("{ timeout: 9s }", Behavior::Refuse, Some(502)),
+    ] {
+        let (world, one, other) = world_of_two(limits).await;
+        let token = world.fresh_token("alice", "plain-all").await.secret;
+        one.on("/x", behavior.clone());
+        other.on("/x", behavior.clone());
+        let mut slow = Vec::new();
+        for _ in 0..MANY {
+            let mut connection = world.connect().await;
+            let ask = Ask::new("POST", "/plain/x").bearer(&token).field("Content-Length", "100");
+            connection.send(ask.bytes()).await;
+            connection.send("ten bytes.").await;
+            slow.push(connection);
+        }
+        for connection in &mut slow {
+            let answer = connection.answer().await.map(|answer| answer.status);
+            assert_eq!(answer, status, "{limits} {behavior:?}");
+        }
+        assert_eq!(unwell(&world).await, [], "{limits} {behavior:?}");
+        let outcome = if status.is_some() { RowOutcome::Failed } else { RowOutcome::Abandoned };
+        let recorded = async || {
+            let rows = world.rows();
+            let fits = |row: &&journal::RequestRow| row.path == "/x" && row.outcome == Some(outcome);
+            (rows.iter().filter(fits).count() == MANY).then_some(())
+        };
+        eventually("a row for each", recorded).await;
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_callers_own_deadline_has_no_upstream_ejected() {
+    let (world, one, other) = world_of_two("{ timeout: 9s }").await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    one.on("/x", Behavior::Hang);
+    other.on("/x", Behavior::Hang);
+    for body in ["", "\0\0\0\0\0"] {
+        for _ in 0..MANY {
+            let ask = Ask { body: body.into(), ..Ask::new("POST", "/plain/x") };
+            let ask = ask.bearer(&token).field("content-type", "application/grpc").field("te", "trailers");
+            let answer = world.connect_h2().await.send(&ask.field("grpc-timeout", "1m")).await;
+            assert_eq!((answer.status, answer.field("grpc-status")), (504, Some("4")));
+        }
+    }
+    assert_eq!(unwell(&world).await, []);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_told_as_that_and_not_looked_up_by_requests() {
+    let world = world(vec!["http://nowhere.invalid:1".to_owned()], "{ connect: 20s }", "").await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    for _ in 0..3 {
+        let answer = world.get(&token, "/plain/x").await;
+        assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_unreachable"));
+        assert!(answer.text().contains("has no address"), "{}", answer.text());
+    }
+    let (_, state, why) = unwell(&world).await.pop().unwrap();
+    assert_eq!((state.as_str(), why.as_str()), ("unreachable", "its name has no address"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_speak_http2_is_told_as_that() {
+    let upstream = Upstream::start().await;
+    let world = world(vec![format!("h2c://{}", upstream.address())], "{ connect: 1s }", "").await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    let answer = world.get(&token, "/plain/x").await;
+    assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_unreachable"));
+    assert!(
+        answer.text().contains("speaks HTTP/2") && answer.text().contains("http://"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(unwell(&world).await.pop().unwrap().2, "it did not show that it speaks HTTP/2");
+    world.finish().await;
 }
 
 #[tokio::test]

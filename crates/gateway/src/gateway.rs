@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use access::{Clock, Revision, Timestamp};
 use journal::Journal;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::bounds::CORE_BLOCKING_THREADS_MAX;
 use crate::core::{Core, Open, Order, Phase};
 use crate::descriptors::Descriptors;
 use crate::limits::Limits;
@@ -139,8 +142,11 @@ impl Gateway {
                 phase: phase.subscribe(),
             };
             let thread = std::thread::Builder::new().name(format!("proxy-{place}"));
-            threads.push(thread.spawn(move || seed.grow()).map_err(StartError::Thread)?);
+            let (told, grown) = std::sync::mpsc::sync_channel(1);
+            threads.push(thread.spawn(move || seed.grow(&told)).map_err(StartError::Thread)?);
             orders.push(sender);
+            let silent = |_| Err(std::io::ErrorKind::BrokenPipe.into());
+            grown.recv().unwrap_or_else(silent).map_err(StartError::Thread)?;
         }
         let upstreams = Watch::start(views.clone(), clock.clone()).map_err(StartError::Thread)?;
         let (threads, sockets) = (Mutex::new(threads), Mutex::new(sockets));
@@ -282,22 +288,35 @@ struct Seed {
 }
 
 impl Seed {
-    /// Runs the core until its orders end.
-    fn grow(self) {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return tracing::error!(%error, "a core has no runtime"),
+    /// Runs the core until its orders end, once it has told whether it can.
+    fn grow(mut self, told: &SyncSender<std::io::Result<()>>) {
+        let (runtime, listeners) = match self.soil() {
+            Ok(soil) => soil,
+            Err(error) => return told.send(Err(error)).unwrap_or_default(),
         };
+        // Nobody hears it where another core could not start: then there are no orders, either.
+        let _ = told.send(Ok(()));
         let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, self.live());
+        local.block_on(&runtime, self.live(listeners));
+        drop(local);
+        runtime.shutdown_background();
     }
 
-    async fn live(self) {
-        let listeners = self.listeners.into_iter().map(tokio::net::TcpListener::from_std);
-        let listeners = match listeners.collect::<Result<Vec<_>, _>>() {
-            Ok(listeners) => listeners,
-            Err(error) => return tracing::error!(%error, "a core cannot listen"),
-        };
+    /// All that the system may refuse to give.
+    fn soil(&mut self) -> std::io::Result<(Runtime, Vec<tokio::net::TcpListener>)> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(CORE_BLOCKING_THREADS_MAX)
+            .build()?;
+        let entered = runtime.enter();
+        let listeners =
+            std::mem::take(&mut self.listeners).into_iter().map(tokio::net::TcpListener::from_std);
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        drop(entered);
+        Ok((runtime, listeners))
+    }
+
+    async fn live(self, listeners: Vec<tokio::net::TcpListener>) {
         let lane = self.journal.lane();
         let recording = tokio::task::spawn_local(lane.run());
         let pipeline = Pipeline {

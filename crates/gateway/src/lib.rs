@@ -60,6 +60,7 @@ mod websocket;
 
 pub mod bounds;
 pub mod clients;
+pub mod connections;
 pub mod gateway;
 pub mod issued;
 pub mod meter;

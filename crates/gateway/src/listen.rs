@@ -3,6 +3,7 @@
 //! HTTP/1.1 and HTTP/2 share one port: told apart by what was agreed on in the TLS handshake, or without TLS by their
 //! first bytes. A believed proxy's connection may begin with a header of the PROXY protocol, before anything else.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio_rustls::TlsStream;
 
 use crate::announced::announced;
 use crate::bounds::{DRAIN_QUIET_TIME, HEAD_TIME_MAX, TCP_KEEP_ALIVE_TIME};
+use crate::connections::Why;
 use crate::core::{Core, Phase, draining};
 use crate::descriptors::Toward;
 use crate::gateway::StartError;
@@ -110,15 +112,16 @@ pub(crate) async fn serve(
     phase: watch::Receiver<Phase>,
 ) {
     let open = |stream: TcpStream, peer: SocketAddr| match core.descriptors.take(Toward::Client) {
-        Some(counted) => {
+        Some(descriptor) => {
             let (core, phase) = (core.clone(), phase.clone());
+            let counted = (descriptor, sources.connections.enter());
             let met = (doors.tls(), sources.clone());
             tokio::task::spawn_local(async move {
                 connection(&core, stream, peer.ip().to_canonical(), met, phase).await;
                 drop(counted);
             });
         }
-        None => tracing::warn!("a connection was closed: as many are open as one core takes"),
+        None => sources.connections.turn_away(Why::Core, peer.ip().to_canonical(), core.clock.now()),
     };
     loop {
         let mut stop = phase.clone();
@@ -171,7 +174,13 @@ async fn connection(
     let Opened { mut transport, caller, spoken, place } = match opened {
         Ok(Ok(opened)) => opened,
         // Nothing was asked: there is nothing to answer.
-        Ok(Err(error)) => return tracing::debug!(%error, "a client did not begin to speak HTTP"),
+        Ok(Err(NotOpened::TurnedAway(why, error))) => {
+            let last = format_args!("{ip}: {error}");
+            return sources.connections.turn_away(why, last, core.clock.now());
+        }
+        Ok(Err(NotOpened::Left(error))) => {
+            return tracing::debug!(%error, "a client did not begin to speak HTTP");
+        }
         Err(_elapsed) => return,
     };
     match spoken {
@@ -195,30 +204,49 @@ struct Opened {
     place: Option<Place>,
 }
 
+/// Why nothing can be asked over a connection.
+enum NotOpened {
+    TurnedAway(Why, io::Error),
+    /// Its client went away.
+    Left(io::Error),
+}
+
+impl NotOpened {
+    /// Whoever leaves before it has said what it was to say was not turned away: load balancers look so who is there.
+    fn by(why: Why) -> impl FnOnce(io::Error) -> Self {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        move |error| match error.kind() {
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Self::Left(error),
+            _ => Self::TurnedAway(why, error),
+        }
+    }
+}
+
 async fn open(
     mut stream: TcpStream,
     ip: IpAddr,
     tls: Option<Arc<ServerTls>>,
     sources: &Arc<Sources>,
-) -> std::io::Result<Opened> {
+) -> Result<Opened, NotOpened> {
     let callers = sources.callers();
     let (ip, place) = match callers.standing(ip) {
         Standing::Caller => (ip, Some(count(sources, ip)?)),
         Standing::Forwards => (ip, None),
-        Standing::Announces => match announced(&mut stream).await? {
+        Standing::Announces => match announced(&mut stream).await.map_err(NotOpened::by(Why::ProxyHeader))? {
             Some(client) => (client, Some(count(sources, client)?)),
             None => (ip, None),
         },
     };
     let (transport, security, shown, spoken) = match tls {
         None => {
-            let spoken = spoken(&stream).await?;
+            let spoken = spoken(&stream).await.map_err(NotOpened::Left)?;
             (Transport::Tcp(stream), Security::None, None, spoken)
         }
         Some(tls) => {
             let server = tls;
-            let tls = server.accept(stream).await?;
-            let (spoken, shown) = (Spoken::over(&tls), server.shown(&tls)?);
+            let tls = server.accept(stream).await.map_err(NotOpened::by(Why::Handshake))?;
+            let shown = server.shown(&tls).map_err(NotOpened::by(Why::Handshake))?;
+            let spoken = Spoken::over(&tls);
             let name = tls.get_ref().1.server_name().map(|name| name.to_ascii_lowercase().into());
             (Transport::Tls(Box::new(TlsStream::Server(tls))), Security::Tls(name), shown, spoken)
         }
@@ -226,10 +254,9 @@ async fn open(
     Ok(Opened { transport, caller: Caller::new(Peer::new(ip, security, shown), callers), spoken, place })
 }
 
-fn count(sources: &Arc<Sources>, ip: IpAddr) -> std::io::Result<Place> {
-    sources
-        .count(ip)
-        .ok_or_else(|| std::io::Error::other("as many connections are open as one source may have"))
+fn count(sources: &Arc<Sources>, ip: IpAddr) -> Result<Place, NotOpened> {
+    let full = || io::Error::other("it has to close one before it opens another");
+    sources.count(ip).ok_or_else(|| NotOpened::TurnedAway(Why::Source, full()))
 }
 
 /// Has the system ask whether the other end is still there: one that vanished says nothing.

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
+use crate::connections::Connections;
+
 /// What the configuration says of those who connect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Callers {
@@ -90,6 +92,8 @@ pub struct Sources {
     connections_max: usize,
     /// No larger than the connections that are open.
     open: Mutex<BTreeMap<IpAddr, usize>>,
+    /// All connections, whatever their source.
+    pub connections: Arc<Connections>,
 }
 
 /// An open connection's place among those of its source; given back when dropped.
@@ -100,10 +104,11 @@ pub(crate) struct Place {
 }
 
 impl Sources {
-    /// Nobody is believed. `connections_max`: how many connections the node takes in all.
+    /// Of a node that takes `connections_max` connections in all.
     #[must_use]
     pub fn new(callers: Callers, connections_max: usize) -> Self {
-        Self { callers: ArcSwap::from_pointee(callers), connections_max, open: Mutex::default() }
+        let (callers, connections) = (ArcSwap::from_pointee(callers), Arc::default());
+        Self { callers, connections_max, open: Mutex::default(), connections }
     }
 
     /// For connections from now on.

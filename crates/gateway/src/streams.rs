@@ -90,7 +90,7 @@ impl Open {
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     open: RefCell<Slab<Rc<Open>>>,
-    /// The earliest deadline that the watch waits for, in microseconds since the epoch.
+    /// The earliest deadline that the watch waits for.
     armed: Cell<Option<Timestamp>>,
     earlier: Notify,
 }

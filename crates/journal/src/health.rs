@@ -92,6 +92,11 @@ impl Gauges {
         self.changes.subscribe()
     }
 
+    /// Whether something failed, and that is not over.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     pub(crate) fn meet_damage(&self, what: String) {
         // The first stays: others are met once it is mended.
         let _ = self.damage.set(what);

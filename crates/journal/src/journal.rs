@@ -166,6 +166,7 @@ impl Journal {
         clock: Arc<dyn Clock>,
         link: Option<UnixStream>,
     ) -> Result<(Self, Recovered), OpenError> {
+        recover::refuse_lost(&options.directory)?;
         let lock = lock(&options.directory)?;
         let found = recover::find(&options.directory)?;
         check_node(&found, &options.node)?;

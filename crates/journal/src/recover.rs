@@ -42,6 +42,11 @@ pub(crate) fn find(directory: &Path) -> Result<Found, ReadError> {
     Ok(found)
 }
 
+/// Whether a directory that is not there may be made: not if it is one that was lost.
+pub(crate) fn refuse_lost(directory: &Path) -> Result<(), ReadError> {
+    if directory.exists() { Ok(()) } else { complete(directory, &[]) }
+}
+
 /// Whether no segment is missing: the first of all, one in between, or those after the last.
 fn complete(directory: &Path, segments: &[SegmentName]) -> Result<(), ReadError> {
     let missing = |leaf| ReadError::Missing { file: SegmentName::new(directory, leaf).path, leaf };

@@ -370,7 +370,10 @@ impl Writer {
         match self.resume() {
             Ok(()) => {
                 self.hello = None;
-                self.trouble_since = None;
+                if let Some(since) = self.trouble_since.take().filter(|_| self.gauges.is_failing()) {
+                    let out_ms = self.clock.now().since(since).as_millis();
+                    tracing::info!(out_ms, "the journal is written again");
+                }
                 self.gauges.turn(Writable::Yes, None);
             }
             Err(fault) if matches!(self.state, State::Up(_)) => self.crowd(&fault),

@@ -22,7 +22,7 @@ use gateway::issued::Issued;
 use tokio::sync::watch;
 
 use crate::config::tls::AcmePlan;
-use crate::node::acme::store::{Kept, Store};
+use crate::node::acme::store::{Kept, Paper, Store};
 
 /// How long one order may take.
 const ORDER_TIME_MAX: Duration = Duration::from_secs(300);
@@ -68,8 +68,8 @@ struct Standing {
 enum Unfit {
     /// No certificate.
     NotIssued(String),
-    /// A certificate that is shown, and gone with this process.
-    NotKept(String),
+    /// A certificate that is shown, and gone with this process unless it is kept later.
+    NotKept(Box<Paper>, String),
 }
 
 impl Acme {
@@ -145,21 +145,29 @@ impl Acme {
 
     async fn keep_one(&self, plan: &AcmePlan) -> Infallible {
         let (mut patience, mut next) = (RETRY_TIME, self.due(plan));
+        let mut unkept: Option<Box<Paper>> = None;
         loop {
             self.standing().next = Some(next);
             self.wait_until(next).await;
-            let ordered = self.order(plan).await;
+            // What was issued and is in its time is not ordered once more for want of a disk.
+            let lacks = unkept.take().filter(|_| self.due(plan) > self.clock.now());
+            let issued = u64::from(lacks.is_none());
+            let ordered = match lacks {
+                Some(paper) => self.put_away(paper),
+                None => self.order(plan).await,
+            };
             let now = self.clock.now();
             let failed = |why| Some(FailedOrder { at: now, why });
             next = self.due(plan).max(now.plus(PAUSE_TIME));
             match ordered {
                 Ok(()) => {
                     patience = RETRY_TIME;
-                    self.note(None, |orders| orders.issued = orders.issued.saturating_add(1));
+                    self.note(None, |orders| orders.issued = orders.issued.saturating_add(issued));
                 }
-                Err(Unfit::NotKept(why)) => {
+                Err(Unfit::NotKept(paper, why)) => {
                     tracing::error!("{why}");
-                    self.note(failed(why), |orders| orders.issued = orders.issued.saturating_add(1));
+                    self.note(failed(why), |orders| orders.issued = orders.issued.saturating_add(issued));
+                    (unkept, next) = (Some(paper), now.plus(RETRY_TIME));
                 }
                 Err(Unfit::NotIssued(why)) => {
                     tracing::error!("no certificate from `{}`: {why}", plan.directory);
@@ -213,10 +221,16 @@ impl Acme {
         self.issued.replace(Some(kept.identity.clone()));
         self.standing().kept = Some(kept);
         tracing::info!(domains = plan.domains.join(" "), %until, "a certificate was issued");
+        self.put_away(Box::new(paper))
+    }
+
+    /// Keeps a certificate that is shown already.
+    fn put_away(&self, paper: Box<Paper>) -> Result<(), Unfit> {
         self.store.keep_certificate(&paper).map_err(|why| {
-            Unfit::NotKept(format!(
-                "the certificate is in use, but cannot be kept in the data directory, and a restart will order another: {why}"
-            ))
+            let why = format!(
+                "the certificate is in use, but cannot be kept in the data directory, and a restart will order another: {why:#}"
+            );
+            Unfit::NotKept(paper, why)
         })
     }
 

@@ -262,3 +262,31 @@ apis: {{ a: {{ route: {{ prefix: /a }}, upstreams: [http://a] }} }}\n",
     assert_eq!(after["acme"], before["acme"]);
     assert_eq!(after["acme"]["failed"], Value::Null);
 }
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_kept_is_not_ordered_again_to_keep_it() {
+    let pebble = Pebble::start().await;
+    pebble.lead(Way::Closed);
+    let setup = setup(&pebble.url());
+    let mut world = World::of(setup.clone()).await;
+    let (failed, _) = failure(&world, &Value::Null).await;
+    let in_the_way = world.data().join("acme/certificate.json.new");
+    fs::create_dir(&in_the_way).unwrap();
+    pebble.lead(Way::To(world.node().proxy_address()));
+    world.reload(setup.clone()).await.unwrap();
+    let (mut failed, why) = failure(&world, &failed).await;
+    assert!(why.contains("cannot be kept in the data directory"), "{why}");
+    for _ in 0..2 {
+        world.advance(Duration::from_secs(1)).await;
+        world.reload(setup.clone()).await.unwrap();
+        failed = failure(&world, &failed).await.0;
+    }
+    assert_eq!(orders(&world).await, [Some(1.0), Some(1.0)]);
+    fs::remove_dir(&in_the_way).unwrap();
+    world.reload(setup).await.unwrap();
+    let kept = async || status(&world).await["acme"]["failed"].is_null().then_some(());
+    eventually("it is kept", kept).await;
+    assert!(world.data().join("acme/certificate.json").exists());
+    assert_eq!(orders(&world).await, [Some(1.0), Some(1.0)]);
+    finish(world).await;
+}

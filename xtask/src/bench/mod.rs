@@ -116,6 +116,14 @@ impl Options {
         Ok(options)
     }
 
+    /// Instructions are counted in one way only: what changes how time is measured is refused.
+    fn of_count(mut args: Args) -> Result<Self> {
+        let (choice, slice) = (Choice::Daily, Duration::ZERO);
+        let options = Self { rounds: 1, slice, choice, bar: None, seed: 0, binary: args.value("--binary")? };
+        args.finish()?;
+        Ok(options)
+    }
+
     fn wants(&self, name: &str) -> bool {
         match &self.choice {
             Choice::Daily => DAILY.contains(&name),
@@ -139,7 +147,7 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
     }
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let instructions = args.flag("--instructions");
-    let options = Options::read(args)?;
+    let options = if instructions { Options::of_count(args)? } else { Options::read(args)? };
     let cores = std::thread::available_parallelism().context("cannot count the cores")?;
     ensure!(cores.get() >= 2, "the proxies and their load need a core each");
     stop::on_signal()?;
@@ -268,6 +276,15 @@ mod tests {
     fn choices_that_make_no_sense_are_refused() {
         for line in ["--quick --full", "--only h3", "--only=", "--rounds 0", "--rounds 1001", "--fast"] {
             assert!(options(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_says_how_time_is_measured_is_refused_where_instructions_are_counted() {
+        let of_count = |line: &str| Options::of_count(Args::new(line.split_whitespace().map(str::to_owned)));
+        assert!(of_count("--binary target/release/daypass").is_ok());
+        for line in ["--rounds 3", "--quick", "--full", "--only h2", "--bar 1.5", "--seed 1"] {
+            assert!(of_count(line).is_err(), "{line}");
         }
     }
 }

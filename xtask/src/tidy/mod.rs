@@ -58,7 +58,7 @@ struct Rule {
 const RULES: &[Rule] = &[
     Rule { name: "pure crates are pure", find: absence::impurity },
     Rule { name: "the planes do not name each other", find: absence::crossing },
-    Rule { name: "SQL for events has two homes", find: absence::stray_sql },
+    Rule { name: "SQL for events has one home", find: absence::stray_sql },
     Rule { name: "one file gives a refusal its status", find: absence::stray_status },
     Rule { name: "no unsafe code", find: absence::unsafe_code },
     Rule { name: "no long files", find: habit::long_files },

@@ -102,6 +102,8 @@ pub struct Health {
     pub spooled: u64,
     /// The configuration in force.
     pub configuration: Configuration,
+    /// The last attempt to have another process take over, which came to nothing.
+    pub takeover: Option<FailedReload>,
     /// Upstreams that are passed over or sent nothing.
     pub upstreams: Vec<UpstreamHealth>,
     /// What callers are shown over TLS, the first to end first.
@@ -176,7 +178,7 @@ pub struct Configuration {
     pub failed: Option<FailedReload>,
 }
 
-/// A reload that did not come about.
+/// A reload, or a takeover by another process, that did not come about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailedReload {
     /// When it was tried.
@@ -196,6 +198,12 @@ pub struct NodeHealth {
     /// When it started.
     #[serde(serialize_with = "crate::json::text")]
     pub started: Timestamp,
+    /// Which version it runs.
+    pub version: String,
+    /// The number of its process.
+    pub pid: Option<u32>,
+    /// The path of what it runs.
+    pub program: Option<String>,
 }
 
 /// How the node is, asked at any time.

@@ -13,7 +13,9 @@ use access::Revision;
 use ledger::keeper::HEARTBEAT;
 
 use crate::console::{App, Shared};
-use crate::handles::{AcmeHealth, CertificateHealth, Configuration, NodeHealth, UpstreamHealth};
+use crate::handles::{
+    AcmeHealth, CertificateHealth, Configuration, FailedReload, NodeHealth, UpstreamHealth,
+};
 use crate::session::Caller;
 
 /// The process answers. Nothing else is claimed.
@@ -50,6 +52,7 @@ struct Status {
     why: Vec<String>,
     nodes: Vec<NodeHealth>,
     configuration: Configuration,
+    takeover: Option<FailedReload>,
     upstreams: Vec<UpstreamHealth>,
     certificates: Vec<CertificateHealth>,
     acme: Option<AcmeHealth>,
@@ -100,13 +103,20 @@ pub(crate) async fn status(State(app): State<App>, caller: Caller) -> Response {
         if let Some(failed) = &mut health.configuration.failed {
             failed.why.clear();
         }
+        if let Some(failed) = &mut health.takeover {
+            failed.why.clear();
+        }
         health.upstreams.clear();
+        for node in &mut health.nodes {
+            (node.pid, node.program) = (None, None);
+        }
     }
     Json(Status {
         ready: health.why.is_empty(),
         why: health.why,
         nodes: health.nodes,
         configuration: health.configuration,
+        takeover: health.takeover,
         upstreams: health.upstreams,
         certificates: health.certificates,
         acme: health.acme,

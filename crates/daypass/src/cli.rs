@@ -17,12 +17,13 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::commands;
 use crate::config::Environment;
 use crate::output::{Format, Output, Prose};
+use crate::program;
 
 pub use exit::{Exit, Failure};
 
 /// A self-hosted access proxy for APIs: temporary, revocable, recorded access.
 #[derive(Debug, Parser)]
-#[command(name = "daypass", version, max_term_width = 100, after_help = examples::DAYPASS)]
+#[command(name = "daypass", version = program::VERSION, max_term_width = 100, after_help = examples::DAYPASS)]
 pub struct Cli {
     /// What every command takes.
     #[command(flatten)]
@@ -63,7 +64,7 @@ pub struct Global {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run the proxy and the console; SIGHUP reloads, SIGTERM drains
+    /// Run the proxy and the console; SIGHUP reloads, SIGTERM drains, SIGUSR2 hands over to a new binary
     #[command(after_help = examples::SERVE)]
     Serve,
     /// Write a commented daypass.yaml that works at once
@@ -128,7 +129,7 @@ pub struct Init {
     /// The API's name; its route is the first path segment of that name
     #[arg(long, value_name = "NAME")]
     pub api: ApiName,
-    /// Where the API runs: https://, http://, or for HTTP/2 h2:// or h2c://; it need not run yet
+    /// Where the API runs: https://, http://, unix:PATH, or for HTTP/2 h2://, h2c:// or unix+h2c:PATH; it need not run yet
     #[arg(long, value_name = "URL")]
     pub upstream: String,
     /// Its OpenAPI 3 contract, YAML or JSON

@@ -10,5 +10,6 @@ pub mod config;
 pub mod demo;
 pub mod node;
 pub mod output;
+pub mod program;
 pub mod serve;
 pub mod supervisor;

@@ -1,8 +1,10 @@
 //! `daypass serve`: a node from a configuration file, and what signals do to it.
 //!
 //! SIGHUP loads the file again, whole or not at all. SIGTERM or SIGINT drains; a second one quits at once. SIGUSR2
-//! starts what lies at this program's path now, which takes over.
+//! starts what lies at this program's path now, which takes over. What is asked for while a takeover is tried is not
+//! forgotten: it is done afterwards, by whichever process goes on.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use access::Revision;
 use anyhow::Context as _;
 use gateway::Plan;
 use http::HeaderValue;
+use rustix::process::{Pid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{self, Config, ConfigError, Environment, Loaded, Report, Settings};
@@ -21,6 +24,7 @@ use crate::node::predecessor::{Inherited, Predecessor};
 use crate::node::run::JournalParts;
 use crate::node::successor::{Launch, Successor, TAKES_OVER};
 use crate::node::{Node, Parts, Secured, StartError};
+use crate::program;
 use crate::supervisor::{self, Supervisor};
 
 /// Runs a node until it is told to stop. Blocks.
@@ -33,13 +37,16 @@ pub fn serve(path: &Path) -> anyhow::Result<()> {
         .max_blocking_threads(16)
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(run(path.to_owned()))
+    let ended = runtime.block_on(run(path.to_owned()));
+    // A look-up that hangs is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn run(path: PathBuf) -> anyhow::Result<()> {
     let environment = Environment::process();
     // Before another binary lies at its path.
-    let program = std::env::current_exe().context("cannot tell where this program lies")?;
+    let program = program::path(&environment).context("cannot tell where this program lies")?;
     let launch = Launch { program, arguments: std::env::args_os().skip(1).collect() };
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let supervisor = Supervisor::find(&environment);
@@ -55,7 +62,7 @@ async fn run(path: PathBuf) -> anyhow::Result<()> {
             Asked::Upgrade => match serving.hand_over(&launch, &mut signals).await {
                 Handed::Over(successor) => {
                     successor.pid().into_iter().for_each(|pid| supervisor.succeeded_by(pid));
-                    return serving.leave(*successor, &mut signals).await;
+                    return serving.leave(*successor, signals).await;
                 }
                 Handed::Not => {}
                 Handed::Stopped => break,
@@ -127,7 +134,8 @@ impl Serving {
         let (fixed, drain) = (Fixed::of(&loaded.settings), loaded.settings.drain);
         let node = Node::start(parts(loaded.settings)?).await.map_err(|error| with_advice(error, &path))?;
         node.note_warnings(warnings);
-        announce(&node);
+        let program = program::path(&environment).unwrap_or_default();
+        announce(&node, &program);
         Ok(Self { path, environment, fixed, drain, node })
     }
 
@@ -152,8 +160,15 @@ impl Serving {
         let Loaded { settings, warnings, .. } = Config::load(&self.path, &self.environment)?;
         let changed = self.fixed.changed(&Fixed::of(&settings));
         if !changed.is_empty() {
-            let changed = changed.join(", ");
-            anyhow::bail!("{changed} can only change with a restart: put it back, or restart the server");
+            anyhow::bail!(
+                "{} can only change with a restart: put it back, or restart the server{}",
+                changed.join(", "),
+                if changed.contains(&DATA) {
+                    ""
+                } else {
+                    " (SIGUSR2 has a new process take over, without a pause)"
+                }
+            );
         }
         let secured = Secured { tls: settings.tls, callers: settings.callers };
         let plans = plans(settings.forwards)?;
@@ -189,32 +204,59 @@ impl Serving {
             Err(error) => {
                 let why = format!("{:#}", anyhow::Error::new(error));
                 tracing::error!("no new process took over, this one goes on: {why}");
-                self.node.note_failed_reload(vec![format!("no new process took over: {why}")]);
+                self.node.note_failed_takeover(why.lines().map(ToOwned::to_owned).collect());
                 Handed::Not
             }
         }
     }
 
     /// Ends what is open beside the process that took over.
-    async fn leave(self, successor: Successor, signals: &mut Signals) -> anyhow::Result<()> {
-        tracing::info!(successor = successor.pid(), "handed over; draining; a signal to stop quits at once");
+    async fn leave(self, successor: Successor, mut signals: Signals) -> anyhow::Result<()> {
+        let pid = successor.pid();
+        tracing::info!(successor = pid, "handed over; draining; a signal to stop quits at once");
         let left = async {
             let drained = successor.drain(&self.node, self.drain).await;
             self.node.stop(Duration::ZERO).await;
             drained
         };
+        let Signals { hangup, terminate, interrupt, upgrade: _ } = &mut signals;
         tokio::select! {
             drained = left => {
                 tracing::info!(cut = drained.cut, "stopped");
                 Ok(())
             }
-            () = signals.stop_again() => anyhow::bail!("stopped without draining"),
+            () = told_to_stop(terminate, interrupt) => anyhow::bail!("stopped without draining"),
+            never = pass_on(hangup, pid) => match never {},
         }
     }
 }
 
-/// Where an address cannot be listened on, the setting to change; who has it cannot be known from here.
+/// Has the process that took over load its configuration again, whenever this one is told to.
+async fn pass_on(hangup: &mut Signal, successor: Option<u32>) -> Infallible {
+    let successor = successor.and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+    loop {
+        hangup.recv().await;
+        let told = successor.map(|pid| kill_process(pid, rustix::process::Signal::HUP));
+        tracing::info!(?told, "the process that took over is told to reload");
+    }
+}
+
+async fn told_to_stop(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Where an address cannot be listened on, the setting to change; who has it cannot be known from here. Of a journal of
+/// which something is lost, what to do.
 fn with_advice(error: StartError, path: &Path) -> anyhow::Error {
+    if let StartError::Journal(journal::OpenError::Read(journal::ReadError::Missing { .. })) = &error {
+        let says = anyhow::Error::new(error);
+        return anyhow::anyhow!(
+            "{says:#}\nnext: put the journal's directory back, whole; without it nobody can tell any more who did what. To begin a new one all the same, move what is left of it away, and `journal.head` beside it"
+        );
+    }
     let (key, kind) = match &error {
         StartError::Gateway(gateway::StartError::Bind { source, .. }) => ("listen.proxy", source.kind()),
         // The place may also be the socket's.
@@ -233,7 +275,7 @@ fn with_advice(error: StartError, path: &Path) -> anyhow::Error {
     anyhow::anyhow!("{says:#}\nnext: {cause}: {free}change `{key}` in `{}`", path.display())
 }
 
-fn announce(node: &Node) {
+fn announce(node: &Node, program: &Path) {
     let recovered = node.recovered();
     if recovered.unknown > 0 || recovered.torn_bytes > 0 {
         tracing::warn!(
@@ -250,6 +292,9 @@ fn announce(node: &Node) {
         proxy = %format_args!("{}://{}", node.scheme(), node.proxy_address()),
         console = %format_args!("{}://{}", node.scheme(), node.console_address()),
         socket = %node.socket().display(),
+        version = program::VERSION,
+        pid = std::process::id(),
+        program = %program.display(),
         "serving"
     );
 }
@@ -287,10 +332,14 @@ impl Signals {
         }
     }
 
+    /// Waits until it is told to stop; whatever else is asked stays asked.
     async fn stop_again(&mut self) {
-        while !matches!(self.next().await, Asked::Stop) {}
+        told_to_stop(&mut self.terminate, &mut self.interrupt).await;
     }
 }
+
+/// The one setting that a process which takes over cannot change, either.
+const DATA: &str = "`data`";
 
 /// The settings that a running node cannot change.
 #[derive(Debug, PartialEq, Eq)]
@@ -325,7 +374,7 @@ impl Fixed {
         let settings = [
             ("`listen.proxy`", *proxy != other.proxy),
             ("`listen.console`", *console != other.console),
-            ("`data`", *data != other.data),
+            (DATA, *data != other.data),
             ("`journal.durability`", *durability != other.durability),
         ];
         settings.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()

@@ -74,7 +74,14 @@ struct Well;
 impl Vitals for Well {
     fn health(&self) -> Health {
         let started = Timestamp::from_micros(START);
-        let node = NodeHealth { node: "n1".to_owned(), revision: Revision::from_number(1), started };
+        let node = NodeHealth {
+            node: "n1".to_owned(),
+            revision: Revision::from_number(1),
+            started,
+            version: "1.2.3".to_owned(),
+            pid: Some(7),
+            program: Some("/usr/bin/daypass".to_owned()),
+        };
         let why = vec!["daypass.yaml:3:1: unknown key `api`".to_owned()];
         Health {
             why: Vec::new(),
@@ -89,6 +96,7 @@ impl Vitals for Well {
                 warnings: 2,
                 failed: Some(FailedReload { at: started, why }),
             },
+            takeover: None,
             upstreams: vec![UpstreamHealth {
                 api: "orders".to_owned(),
                 upstream: "127.0.0.1:7001".to_owned(),

@@ -10,6 +10,10 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused, 4 not found,
 5 verification failed, 6 timed out waiting";
 
 pub(super) const SERVE: &str = "\
+Environment:
+  DAYPASS_LOG    What is logged, like `debug` or `info,gateway=debug` [default: info]
+  DAYPASS_CORES  How many threads the proxy has [default: as many as this process may run on]
+
 Examples:
   daypass serve
   daypass serve --config /etc/daypass/daypass.yaml";

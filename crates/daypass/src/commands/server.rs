@@ -55,7 +55,8 @@ pub(super) async fn status(context: &Context<'_>, client: &Client) -> Result<Exi
         ("ready", field("/ready")),
         ("why not", field("/why")),
         ("configuration", configuration(&answer)),
-        ("reload", failed_reload(&answer)),
+        ("reload", failed(&answer, "/configuration/failed", "the configuration before it stays in force")),
+        ("takeover", failed(&answer, "/takeover", "the process before it goes on")),
         ("ledger", ledger(&answer)),
         ("journal", format!("{} entries, {} ms behind", field("/journal/size"), field("/journal/lag_ms"))),
         ("journal error", field("/journal/last_error")),
@@ -90,6 +91,8 @@ pub(super) async fn status(context: &Context<'_>, client: &Client) -> Result<Exi
             part("node"),
             part("revision")
         ))?;
+        let (version, pid, program) = (part("version"), part("pid"), part("program"));
+        context.output.line(&format!("{:<14} {version}, process {pid}, {program}", "program"))?;
     }
     Ok(Exit::Done)
 }
@@ -116,16 +119,14 @@ fn configuration(status: &Value) -> String {
     )
 }
 
-/// What was in the way of the last reload; `-` if it came about, or none was asked for.
-fn failed_reload(status: &Value) -> String {
-    let Some(failed) = status.pointer("/configuration/failed").filter(|failed| !failed.is_null()) else {
+/// What was in the way of the last attempt, and what that leaves; `-` if it came about, or none was made.
+fn failed(status: &Value, pointer: &str, leaves: &str) -> String {
+    let Some(failed) = status.pointer(pointer).filter(|failed| !failed.is_null()) else {
         return "-".to_owned();
     };
     let at = cell("", failed.get("at").unwrap_or(&Value::Null));
     let why = failed.get("why").and_then(Value::as_array).into_iter().flatten();
-    why.fold(format!("failed {at}; the configuration before it stays in force"), |said, why| {
-        format!("{said}\n{:<14}   {}", "", cell("", why))
-    })
+    why.fold(format!("failed {at}; {leaves}"), |said, why| format!("{said}\n{:<14}   {}", "", cell("", why)))
 }
 
 fn ledger(status: &Value) -> String {

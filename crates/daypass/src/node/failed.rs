@@ -21,6 +21,17 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The file holds something else than the node's name.
+    #[error(
+        "the node's name in `{}` cannot be one: {error}\nnext: write the name there that the journal was written under, as its receipts begin; if there is no journal yet, remove the file",
+        path.display()
+    )]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: access::id::NotAnId,
+    },
     /// Another process has the data directory.
     #[error("another daypass runs on `{}`: stop it first, or give this one a `data` directory of its own", .0.display())]
     Taken(PathBuf),

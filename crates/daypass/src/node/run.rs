@@ -152,7 +152,7 @@ impl Node {
             journal.clone(),
             bridge.clone(),
             configured.clone(),
-            doors.certificates.clone(),
+            &doors,
         );
         let console = Console::new(Handles {
             keeper: keeper.clone(),
@@ -294,7 +294,13 @@ impl Node {
     ) -> Result<Revision, ReloadError> {
         let ready = self.doors.ready(secured)?;
         let revision = adopt(&self.keeper, &self.bridge, policy, plans).await?;
+        let before = self.doors.scheme();
         self.doors.replace(ready);
+        if (before, self.doors.scheme()) == ("https", "http") {
+            tracing::warn!(
+                "`listen.tls` is gone: from now on both listeners speak in the clear, credentials included"
+            );
+        }
         self.gateway.prove_again();
         self.configured.replace(revision, self.clock.now());
         Ok(revision)
@@ -308,6 +314,11 @@ impl Node {
     /// Notes, for `status`, that a reload did not come about, a line a reason.
     pub fn note_failed_reload(&self, why: Vec<String>) {
         self.configured.fail(self.clock.now(), why);
+    }
+
+    /// Notes, for `status`, that no other process took over, a line a reason.
+    pub fn note_failed_takeover(&self, why: Vec<String>) {
+        self.configured.stay(self.clock.now(), why);
     }
 
     /// Drains the proxy within `patience`, closes the console, and leaves ledger and journal complete.
@@ -383,7 +394,7 @@ fn node_name(data: &Path, entropy: &dyn Entropy) -> Result<Arc<str>, StartError>
     match std::fs::read_to_string(&path) {
         Ok(kept) => match kept.trim().parse::<Name>() {
             Ok(name) => Ok(name.as_str().into()),
-            Err(error) => Err(data_error(&path)(io::Error::new(io::ErrorKind::InvalidData, error))),
+            Err(error) => Err(StartError::Name { path, error }),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let name = format!("node-{:08x}", seed(entropy) & 0xffff_ffff);

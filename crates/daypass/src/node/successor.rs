@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use access::Revision;
@@ -26,11 +26,15 @@ pub const TAKES_OVER: &str = "DAYPASS_TAKES_OVER";
 const READY_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to serve once journal and ledger are free: requests here wait meanwhile.
 const SERVE_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a process that let go of its end of the channel may take to end, and how often it is looked for.
+const END_TIME_MAX: Duration = Duration::from_secs(1);
+/// See [`END_TIME_MAX`].
+const END_LOOK_TIME: Duration = Duration::from_millis(10);
 
 /// How this process was started, and the next one will be.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// The binary's path, at which another one may lie by then.
+    /// The binary's path as it was started, at which another one may lie by then.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
@@ -51,11 +55,14 @@ pub enum NotHandedOver {
         #[source]
         source: io::Error,
     },
-    /// It ended, or was not understood.
-    #[error("the new process did not take over")]
+    /// It ended.
+    #[error("it ended with {0}; its own log says why")]
+    Ended(ExitStatus),
+    /// It was not understood.
+    #[error("it was not understood")]
     Lost(#[source] io::Error),
     /// It says why not.
-    #[error("the new process did not take over: {0}")]
+    #[error("{0}")]
     Refused(String),
     /// It said nothing.
     #[error("the new process said nothing for {} s", .0.as_secs())]
@@ -111,8 +118,11 @@ impl Successor {
         new.journal = Some(journal);
         let mut estate = node.estate()?;
         estate.push((Kind::Journal, journal_far.into()));
-        new.give(&estate).await?;
+        let given = new.give(&estate).await;
         drop(estate);
+        if let Err(error) = given {
+            return Err(new.why_lost(error).await);
+        }
         match new.hear(READY_TIME_MAX).await? {
             Message::Ready {} => Ok(new),
             other => Err(refused(other)),
@@ -135,11 +145,26 @@ impl Successor {
         self.channel.send(&Message::Given { version: VERSION }).await
     }
 
-    async fn hear(&self, patience: Duration) -> Result<Message, NotHandedOver> {
+    async fn hear(&mut self, patience: Duration) -> Result<Message, NotHandedOver> {
         match timeout(patience, self.channel.receive()).await {
-            Ok(heard) => Ok(heard?),
+            Ok(Ok(heard)) => Ok(heard),
+            Ok(Err(error)) => Err(self.why_lost(error).await),
             Err(_elapsed) => Err(NotHandedOver::Silent(patience)),
         }
+    }
+
+    /// A channel that broke means that the process ends, which the system tells a moment later.
+    async fn why_lost(&mut self, error: io::Error) -> NotHandedOver {
+        let Some(child) = &mut self.child else { return error.into() };
+        let ends = async {
+            loop {
+                if let Ok(Some(status)) = child.try_wait() {
+                    return status;
+                }
+                tokio::time::sleep(END_LOOK_TIME).await;
+            }
+        };
+        timeout(END_TIME_MAX, ends).await.map_or_else(|_elapsed| error.into(), NotHandedOver::Ended)
     }
 
     /// Lets go of what can only be held once, and waits until the new process serves.

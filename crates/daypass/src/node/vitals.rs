@@ -6,15 +6,18 @@ use std::sync::Arc;
 use access::{Clock, Timestamp};
 use admin::{CertificateHealth, Health, NodeHealth, UpstreamHealth, Vitals};
 use gateway::Views;
+use gateway::connections::{Connections, Why};
 use journal::{Journal, Writable};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::config::Environment;
 use crate::node::bridge::Bridge;
 use crate::node::configured::Configured;
-use crate::node::doors::{Certificate, Certificates};
+use crate::node::doors::{BothDoors, Certificate, Certificates};
+use crate::program;
 
 /// How old the view may grow before the node refuses.
 pub const VIEW_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
@@ -37,6 +40,8 @@ struct Pulse {
     bridge: Arc<Bridge>,
     configured: Arc<Configured>,
     certificates: Arc<Certificates>,
+    connections: Arc<Connections>,
+    program: Option<String>,
 }
 
 impl NodeVitals {
@@ -49,10 +54,23 @@ impl NodeVitals {
         journal: Journal,
         bridge: Arc<Bridge>,
         configured: Arc<Configured>,
-        certificates: Arc<Certificates>,
+        doors: &BothDoors,
     ) -> Self {
         let started = clock.now();
-        let pulse = Pulse { node, started, clock, views, journal, bridge, configured, certificates };
+        let (certificates, connections) = (doors.certificates.clone(), doors.sources.connections.clone());
+        let program = program::path(&Environment::process()).ok().map(|path| path.display().to_string());
+        let pulse = Pulse {
+            node,
+            started,
+            clock,
+            views,
+            journal,
+            bridge,
+            configured,
+            certificates,
+            connections,
+            program,
+        };
         let mut registry = Registry::with_prefix("daypass");
         registry.register_collector(Box::new(pulse.clone()));
         Self { registry, pulse }
@@ -88,7 +106,15 @@ impl Vitals for NodeVitals {
         let revision = pulse.views.latest().view.revision;
         Health {
             why,
-            nodes: vec![NodeHealth { node: pulse.node.to_string(), revision, started: pulse.started }],
+            nodes: vec![NodeHealth {
+                node: pulse.node.to_string(),
+                revision,
+                started: pulse.started,
+                version: program::VERSION.to_owned(),
+                pid: Some(std::process::id()),
+                program: pulse.program.clone(),
+            }],
+            takeover: pulse.configured.failed_takeover(),
             view_age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             spooled: 0,
             configuration: pulse.configured.read(),
@@ -123,6 +149,7 @@ impl Collector for Pulse {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_node(&mut encoder)?;
         self.encode_orders(&mut encoder)?;
+        self.encode_connections(&mut encoder)?;
         self.encode_upstreams(&mut encoder)?;
         self.encode_requests(&mut encoder)?;
         self.encode_durations(&mut encoder)
@@ -131,8 +158,7 @@ impl Collector for Pulse {
 
 impl Pulse {
     fn encode_node(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let info: Labels =
-            vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("node", self.node.to_string())];
+        let info: Labels = vec![("version", program::VERSION.to_owned()), ("node", self.node.to_string())];
         encoder.encode_descriptor("build", "What runs here.", None, MetricType::Info)?.encode_info(&info)?;
         let (now, journal) = (self.clock.now(), self.journal.health());
         let writable = u64::from(journal.writable == Writable::Yes);
@@ -179,6 +205,21 @@ impl Pulse {
         for (outcome, count) in [("issued", orders.issued), ("failed", orders.failed)] {
             let labels: Labels = vec![("outcome", outcome.to_owned())];
             counter.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    fn encode_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Connections of clients of the proxy.";
+        let open = i64::try_from(self.connections.open()).unwrap_or(i64::MAX);
+        encoder.encode_descriptor("connections_open", help, None, MetricType::Gauge)?.encode_gauge(&open)?;
+        let help = "Connections that were closed before anything was asked, by reason.";
+        let mut refused =
+            encoder.encode_descriptor("connections_refused", help, None, MetricType::Counter)?;
+        for why in Why::ALL {
+            let labels: Labels = vec![("why", why.word().to_owned())];
+            let count = self.connections.turned_away(why);
+            refused.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())
     }

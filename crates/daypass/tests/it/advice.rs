@@ -62,7 +62,7 @@ fn serve(proxy: &str, console: &str) -> String {
     let directory = TempDir::new().unwrap();
     let text = format!(
         "listen: {{ proxy: '{proxy}', console: '{console}' }}\n\
-         apis: {{ a: {{ route: {{ prefix: /a }}, upstreams: [http://a] }} }}\n\
+         apis: {{ a: {{ route: {{ prefix: /a }}, upstreams: [http://127.0.0.1:1] }} }}\n\
          roles: {{ r: {{ allow: ['a:all'] }} }}\n"
     );
     fs::write(directory.path().join("daypass.yaml"), text).unwrap();

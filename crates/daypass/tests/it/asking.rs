@@ -182,7 +182,7 @@ fn explain_prints_sentences() {
 
 #[test]
 fn status_is_told_in_words_and_in_data() {
-    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"configuration":{"revision":5,"loaded":"2026-11-22T03:00:00Z","warnings":1,"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]}},"upstreams":[{"api":"orders","upstream":"a:80 (192.0.2.1:80)","state":"failing","why":"it answered 500","since":"2026-11-22T03:30:00Z"}],"ledger":{"revision":9,"events":9,"writable":true},"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full","damage":"`1.log` is damaged"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
+    let answer = r#"{"ready":false,"why":["journal"],"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z","version":"1.2.3 (abc)","pid":4711,"program":"/usr/bin/daypass"}],"takeover":{"at":"2026-11-22T05:00:00Z","why":["it ended with exit status: 1; its own log says why","and so on"]},"configuration":{"revision":5,"loaded":"2026-11-22T03:00:00Z","warnings":1,"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]}},"upstreams":[{"api":"orders","upstream":"a:80 (192.0.2.1:80)","state":"failing","why":"it answered 500","since":"2026-11-22T03:30:00Z"}],"ledger":{"revision":9,"events":9,"writable":true},"journal":{"size":10,"lag_ms":3,"checkpoint_age_ms":null,"spooled":0,"writable":false,"last_error":"disk full","damage":"`1.log` is damaged"},"view":{"revision":7,"age_ms":12},"fail_open_minutes":0}"#;
     check(
         &["status"],
         200,
@@ -197,6 +197,9 @@ fn status_is_told_in_words_and_in_data() {
             reload         failed 2026-11-22T04:00:00Z; the configuration before it stays in force
                              daypass.yaml:3:1: unknown key `api`
                              daypass.yaml:9:1: `x` is missing
+            takeover       failed 2026-11-22T05:00:00Z; the process before it goes on
+                             it ended with exit status: 1; its own log says why
+                             and so on
             ledger         revision 9, 9 events, writable
             journal        10 entries, 3 ms behind
             journal error  disk full
@@ -205,6 +208,7 @@ fn status_is_told_in_words_and_in_data() {
             fail open      0 min
             upstream       orders a:80 (192.0.2.1:80) is failing since 2026-11-22T03:30:00Z: it answered 500
             node           n1 at revision 7, since 2026-11-22T03:00:00Z
+            program        1.2.3 (abc), process 4711, /usr/bin/daypass
         "#]],
     );
     check(
@@ -215,7 +219,7 @@ fn status_is_told_in_words_and_in_data() {
             GET /api/v1/status
             exit 0
             -- stdout
-            {"configuration":{"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]},"loaded":"2026-11-22T03:00:00Z","revision":5,"warnings":1},"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"damage":"`1.log` is damaged","lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"ledger":{"events":9,"revision":9,"writable":true},"nodes":[{"node":"n1","revision":7,"started":"2026-11-22T03:00:00Z"}],"ready":false,"upstreams":[{"api":"orders","since":"2026-11-22T03:30:00Z","state":"failing","upstream":"a:80 (192.0.2.1:80)","why":"it answered 500"}],"view":{"age_ms":12,"revision":7},"why":["journal"]}
+            {"configuration":{"failed":{"at":"2026-11-22T04:00:00Z","why":["daypass.yaml:3:1: unknown key `api`","daypass.yaml:9:1: `x` is missing"]},"loaded":"2026-11-22T03:00:00Z","revision":5,"warnings":1},"fail_open_minutes":0,"journal":{"checkpoint_age_ms":null,"damage":"`1.log` is damaged","lag_ms":3,"last_error":"disk full","size":10,"spooled":0,"writable":false},"ledger":{"events":9,"revision":9,"writable":true},"nodes":[{"node":"n1","pid":4711,"program":"/usr/bin/daypass","revision":7,"started":"2026-11-22T03:00:00Z","version":"1.2.3 (abc)"}],"ready":false,"takeover":{"at":"2026-11-22T05:00:00Z","why":["it ended with exit status: 1; its own log says why","and so on"]},"upstreams":[{"api":"orders","since":"2026-11-22T03:30:00Z","state":"failing","upstream":"a:80 (192.0.2.1:80)","why":"it answered 500"}],"view":{"age_ms":12,"revision":7},"why":["journal"]}
         "#]],
     );
 }

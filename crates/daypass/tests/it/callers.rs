@@ -90,6 +90,8 @@ async fn a_trusted_proxy_announces_each_connections_client() {
     let mut silent = world.connect().await;
     silent.send(ask.bytes()).await;
     assert!(silent.answers().await.is_empty(), "a connection without its header is closed");
+    let metrics = world.metrics().await;
+    assert!(metrics.contains("daypass_connections_refused_total{why=\"proxy_header\"} 1\n"), "{metrics}");
     world.reload(Setup::default()).await.unwrap();
     assert_eq!(world.get(&token, "/plain/x").await.status, 200, "a reload changes who is believed");
     world.finish().await;
@@ -105,6 +107,10 @@ async fn one_source_cannot_have_more_connections_than_it_may() {
     let mut third = world.connect().await;
     third.send(ask.bytes()).await;
     assert!(third.answers().await.is_empty(), "it is closed");
+    let metrics = world.metrics().await;
+    assert!(metrics.contains("daypass_connections_refused_total{why=\"source\"} 1\n"), "{metrics}");
+    assert!(testkit::log().contains("as many are open as one source may have"), "{}", testkit::log());
+    assert!(metrics.contains("daypass_connections_open 2\n"), "{metrics}");
     drop(first);
     let answered = async || {
         let mut connection = world.connect().await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use daypass::config::{Config, Environment, Source};
 use daypass::node::{Node, StartError};
 use rustix::process::{Pid, Signal, kill_process};
+use testkit::tls::{Authority, InForce};
 
 use tempfile::TempDir;
 
@@ -47,11 +48,26 @@ impl Server {
 
     /// Waits until what a command starts serves.
     pub(super) fn launch(command: &mut Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let says = BufReader::new(child.stderr.take().unwrap());
-        let mut server = Self { child, heirs: Vec::new(), says, said: String::new() };
+        let mut server = Self::spawn(command);
         server.said = server.wait_for("serving node=");
         server
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let says = BufReader::new(child.stderr.take().unwrap());
+        Self { child, heirs: Vec::new(), says, said: String::new() }
+    }
+
+    /// What it says until it serves or ends, and whether it serves.
+    fn outcome(&mut self) -> (String, bool) {
+        let mut said = String::new();
+        while !said.contains("serving node=") {
+            if self.says.read_line(&mut said).unwrap() == 0 {
+                return (said, false);
+            }
+        }
+        (said, true)
     }
 
     /// Reads what it says up to a line that contains `text`.
@@ -82,8 +98,12 @@ impl Server {
     pub(super) fn upgrade(&mut self) {
         self.signal(Signal::USR2);
         let said = self.wait_for("successor=");
-        let pid = said.rsplit("successor=").next().unwrap().trim().parse().unwrap();
-        self.heirs.push(Pid::from_raw(pid).unwrap());
+        self.succeed(said.rsplit("successor=").next().unwrap());
+    }
+
+    /// Remembers the process that has taken over.
+    pub(super) fn succeed(&mut self, pid: &str) {
+        self.heirs.push(Pid::from_raw(pid.trim().parse().unwrap()).unwrap());
     }
 
     /// Waits until the process that was started first has ended, and tells how.
@@ -180,4 +200,71 @@ async fn a_node_that_cannot_have_its_console_leaves_nothing_running() {
     let node = start(&directory, "127.0.0.1:0").await.unwrap();
     assert_eq!(node.recovered().torn_bytes, 0);
     node.stop(Duration::ZERO).await;
+}
+
+#[test]
+fn a_server_that_cannot_have_all_of_its_cores_does_not_serve() {
+    let (mut served, mut refused) = (0, 0);
+    for descriptors in (12..48).step_by(2) {
+        let directory = TempDir::new().unwrap();
+        fs::write(directory.path().join("daypass.yaml"), CONFIGURATION).unwrap();
+        let limited = format!("ulimit -n {descriptors}; exec \"$0\" serve");
+        let mut command = Command::new("/bin/sh");
+        command.env_clear().env("NO_COLOR", "1").env("DAYPASS_CORES", "2").current_dir(directory.path());
+        let mut server = Server::spawn(command.args(["-c", &limited, env!("CARGO_BIN_EXE_daypass")]));
+        let (said, serves) = server.outcome();
+        *(if serves { &mut served } else { &mut refused }) += 1;
+        assert!(!serves || !said.contains("ERROR"), "with {descriptors} descriptors: {said}");
+        assert!(serves || server.ended() == Some(1), "with {descriptors} descriptors: {said}");
+    }
+    assert!(served > 0 && refused > 0, "{served} served, {refused} did not");
+}
+
+#[test]
+fn what_was_lost_of_a_node_is_not_begun_anew_and_what_to_do_is_said() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().join("daypass-data");
+    fs::write(directory.path().join("daypass.yaml"), CONFIGURATION).unwrap();
+    drop(Server::start(directory.path()));
+    let refused = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daypass"));
+        command.env_clear().env("NO_COLOR", "1").current_dir(directory.path()).arg("serve");
+        let (said, serves) = Server::spawn(&mut command).outcome();
+        assert!(!serves, "{said}");
+        said
+    };
+    let name = fs::read_to_string(data.join("node")).unwrap();
+    fs::write(data.join("node"), "no name\n").unwrap();
+    let said = refused();
+    assert!(said.contains("the node's name in `") && said.contains("\nnext: write the name"), "{said}");
+    fs::write(data.join("node"), name).unwrap();
+
+    fs::remove_dir_all(data.join("journal")).unwrap();
+    let said = refused();
+    assert!(said.contains("is missing") && said.contains("\nnext: put the journal"), "{said}");
+    assert!(!data.join("journal").exists(), "an empty directory would look like a journal");
+}
+
+#[test]
+fn a_reload_that_takes_tls_away_warns() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("daypass.yaml");
+    let own = Authority::stranger().sign(&["localhost"], InForce::Now);
+    fs::write(directory.path().join("own.pem"), own.certificate).unwrap();
+    fs::write(directory.path().join("own.key"), own.key).unwrap();
+    let own = "console: '127.0.0.1:0', tls: { certificate: 'file:own.pem', key: 'file:own.key' } }";
+    let tls = CONFIGURATION.replace("console: '127.0.0.1:0' }", own);
+    fs::write(&file, tls).unwrap();
+    let mut server = Server::start(directory.path());
+    fs::write(&file, CONFIGURATION).unwrap();
+    server.hang_up();
+    let said = server.wait_for("the configuration was reloaded");
+    assert!(said.contains("WARN") && said.contains("in the clear"), "{said}");
+    fs::write(&file, CONFIGURATION.replace("console: '127.0.0.1:0'", "console: '127.0.0.1:1'")).unwrap();
+    server.hang_up();
+    let said = server.wait_for("put it back");
+    assert!(
+        said.contains("`listen.console` can only change with a restart") && said.contains("SIGUSR2"),
+        "{said}"
+    );
 }

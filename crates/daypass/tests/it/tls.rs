@@ -4,7 +4,9 @@ use std::process::Command;
 
 use journal::RowOutcome;
 use testkit::tls::{AUTHORITY, Authority, Front, InForce, Manner, PROXY_NAMES, Signed};
-use testkit::{ApiSetup, Ask, Behavior, Behind, Setup, World};
+use testkit::{ApiSetup, Ask, Behavior, Behind, Setup, World, eventually};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 /// What curl, over OpenSSL, is answered: status, version of HTTP, and whether it believed the certificate.
 async fn curl(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
@@ -44,6 +46,24 @@ async fn clients_speak_either_version_of_http_over_either_version_of_tls() {
         said("x-forwarded-proto").as_deref() == Some("https")
             && said("forwarded").is_some_and(|said| said.ends_with(";proto=https"))
     }));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_is_counted_and_told_and_one_that_is_broken_off_is_not() {
+    let world = World::of(Setup::default().secured()).await;
+    let turned_away = async || {
+        let metrics = world.metrics().await;
+        let line = metrics.lines().find_map(|line| line.split_once("{why=\"handshake\"} ")).unwrap();
+        line.1.to_owned()
+    };
+    let proxy = world.node().proxy_address();
+    drop(TcpStream::connect(proxy).await.unwrap());
+    let mut plain = TcpStream::connect(proxy).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let counted = async || (turned_away().await == "1").then_some(());
+    eventually("the count", counted).await;
+    assert!(testkit::log().contains("the TLS handshake failed count=1"), "{}", testkit::log());
     world.finish().await;
 }
 

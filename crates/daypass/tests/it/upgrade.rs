@@ -1,8 +1,11 @@
 //! Upgrades: a new process takes over, and nobody notices but the operator.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -140,7 +143,10 @@ async fn who_cannot_take_over_leaves_everything_as_it_was() {
         let said = stage.server.wait_for("no new process took over, this one goes on");
         assert!(said.contains(why), "{said}");
         fs::write(&file, &sound).unwrap();
-        assert!(stage.run(&["status"]).contains("no new process took over"));
+        let shown = stage.run(&["status"]);
+        let (_, shown) = shown.split_once("\ntakeover       failed ").expect("a line of its own");
+        assert!(shown.contains("; the process before it goes on\n") && shown.contains(why), "{shown}");
+        assert!(!shown.contains("\\n") && !shown.contains("took over"), "{shown}");
         let mut fresh = stage.connect().await;
         assert_eq!(stage.ask(&mut fresh, "/a/1").await, (200, false));
         stage.run(&["service", "add", why.split(' ').next().unwrap(), "--role", "r", "--for", "1h"]);
@@ -153,4 +159,73 @@ async fn who_cannot_take_over_leaves_everything_as_it_was() {
     drop(events);
     assert_eq!(stage.server.ended(), Some(0));
     assert_eq!(stage.outcomes(), ["/events abandoned", "/1 completed", "/1 completed", "/3 completed"]);
+}
+
+/// Has a link lead elsewhere, in one go.
+fn lead(link: &Path, to: &Path) {
+    let fresh = link.with_extension("fresh");
+    symlink(to, &fresh).unwrap();
+    fs::rename(&fresh, link).unwrap();
+}
+
+/// A server that was started by a link to its binary.
+fn linked(directory: &Path, link: &Path) -> Server {
+    write(directory, "127.0.0.1:1".parse().unwrap(), "127.0.0.1:0");
+    let mut command = Command::new(link);
+    command.env_clear().env("NO_COLOR", "1").current_dir(directory).arg("serve");
+    Server::launch(&mut command)
+}
+
+#[tokio::test]
+async fn a_reload_that_is_asked_for_during_a_takeover_is_obeyed_by_whoever_goes_on() {
+    let directory = TempDir::new().unwrap();
+    let binary = env!("CARGO_BIN_EXE_daypass");
+    let (link, pipe, slow) = ["current", "pipe", "slow"].map(|name| directory.path().join(name)).into();
+    symlink(binary, &link).unwrap();
+    let mut server = linked(directory.path(), &link);
+    // It waits to be told whether it is to be one that takes over.
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let text = format!("#!/bin/sh\nread word < pipe\n[ \"$word\" = go ] || exit 1\nexec {binary} \"$@\"\n");
+    fs::write(&slow, text).unwrap();
+    fs::set_permissions(&slow, fs::Permissions::from_mode(0o700)).unwrap();
+    lead(&link, &slow);
+    for (word, ends) in [("stop", "no new process took over"), ("go", "successor=")] {
+        server.signal(Signal::USR2);
+        server.wait_for("a new process is to take over");
+        let mut waits = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        server.signal(Signal::HUP);
+        waits.write_all(format!("{word}\n").as_bytes()).unwrap();
+        drop(waits);
+        let said = server.wait_for(ends);
+        if let Some((_, pid)) = said.rsplit_once("successor=") {
+            server.succeed(pid);
+        }
+        server.wait_for("the configuration was reloaded");
+    }
+    assert_eq!(server.ended(), Some(0));
+}
+
+#[tokio::test]
+async fn a_link_that_leads_to_a_new_binary_is_followed_and_one_that_ends_is_told() {
+    let directory = TempDir::new().unwrap();
+    let (old, link) = (directory.path().join("v1"), directory.path().join("current"));
+    fs::copy(env!("CARGO_BIN_EXE_daypass"), &old).unwrap();
+    symlink("v1", &link).unwrap();
+    let mut server = linked(directory.path(), &link);
+    assert!(server.said().contains(&format!("program={}\n", link.display())), "{}", server.said());
+
+    lead(&link, Path::new("/bin/false"));
+    server.signal(Signal::USR2);
+    let said = server.wait_for("this one goes on");
+    assert!(said.contains("it ended with exit status: 1; its own log says why"), "{said}");
+    let shown = daypass(directory.path(), &["status"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("it ended with exit status: 1; its own log says why\n"), "{shown}");
+    assert!(shown.contains(&format!(", {}\n", link.display())), "{shown}");
+
+    fs::copy(&old, directory.path().join("v2")).unwrap();
+    lead(&link, Path::new("v2"));
+    fs::remove_file(&old).unwrap();
+    server.upgrade();
+    assert_eq!(server.ended(), Some(0));
 }

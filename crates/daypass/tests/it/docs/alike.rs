@@ -96,6 +96,9 @@ fn pieces(line: &str) -> Vec<Piece<'_>> {
     if line.starts_with("date: ") {
         return vec![Piece::Varying("date")];
     }
+    // Which version, process and program it is that serves.
+    let serves = line.split_once(" version=").filter(|(serves, _)| serves.contains(" serving node="));
+    let line = serves.map_or(line, |(serves, _)| serves);
     let mut pieces = cut(line);
     for at in 0..pieces.len() {
         if let Some(kind) = varying(&pieces, at) {

@@ -51,7 +51,10 @@ impl Shell {
             stdout
                 .split(b'\n')
                 .map_while(Result::ok)
-                .try_for_each(|line| send.send(String::from_utf8_lossy(&line).into_owned()))
+                .map(|line| String::from_utf8_lossy(&line).into_owned())
+                // What the log of a server says of connections and upstreams comes beside a command's own output.
+                .filter(|line| !line.contains(" WARN gateway::") && !line.contains(" INFO gateway::"))
+                .try_for_each(|line| send.send(line))
         });
         let script = TempDir::new().unwrap();
         Self { child, input, output, known: Known::default(), directory, script }

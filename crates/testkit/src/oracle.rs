@@ -188,11 +188,17 @@ fn compare(seen: &Seen, row: &RequestRow, wrong: &mut Vec<String>) {
     }
 }
 
-/// The names of a query's fields without their values.
+/// The names of a query's fields without their values: `*` for what may be a value itself.
 fn names_of(query: &str) -> String {
+    let plain = |name: &str| {
+        let odd = |c: char| !(c.is_ascii_alphanumeric() || "_.-$[]:".contains(c));
+        name.len() <= 64 && !name.contains(odd)
+    };
     let name = |field: &str| match field.split_once('=') {
-        Some((name, _)) => format!("{name}="),
-        None => field.to_owned(),
+        Some((name, _)) if plain(name) => format!("{name}="),
+        Some(_) => "*=".to_owned(),
+        None if field.is_empty() => String::new(),
+        None => "*".to_owned(),
     };
     query.split('&').map(name).collect::<Vec<_>>().join("&")
 }

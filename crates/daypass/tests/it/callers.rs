@@ -11,6 +11,12 @@ fn seen(world: &World, name: &str) -> Vec<String> {
     named.map(|(_, value)| value.clone()).collect()
 }
 
+/// The connection is closed first, and then counted.
+async fn is_counted(world: &World, why: &str) {
+    let line = format!("daypass_connections_refused_total{{why=\"{why}\"}} 1\n");
+    eventually("it is counted", async || world.metrics().await.contains(&line).then_some(())).await;
+}
+
 #[tokio::test]
 async fn nobody_is_believed_about_who_asks_unless_the_configuration_says_so() {
     let world = World::start().await;
@@ -90,8 +96,7 @@ async fn a_trusted_proxy_announces_each_connections_client() {
     let mut silent = world.connect().await;
     silent.send(ask.bytes()).await;
     assert!(silent.answers().await.is_empty(), "a connection without its header is closed");
-    let metrics = world.metrics().await;
-    assert!(metrics.contains("daypass_connections_refused_total{why=\"proxy_header\"} 1\n"), "{metrics}");
+    is_counted(&world, "proxy_header").await;
     world.reload(Setup::default()).await.unwrap();
     assert_eq!(world.get(&token, "/plain/x").await.status, 200, "a reload changes who is believed");
     world.finish().await;
@@ -107,10 +112,11 @@ async fn one_source_cannot_have_more_connections_than_it_may() {
     let mut third = world.connect().await;
     third.send(ask.bytes()).await;
     assert!(third.answers().await.is_empty(), "it is closed");
-    let metrics = world.metrics().await;
-    assert!(metrics.contains("daypass_connections_refused_total{why=\"source\"} 1\n"), "{metrics}");
-    assert!(testkit::log().contains("as many are open as one source may have"), "{}", testkit::log());
-    assert!(metrics.contains("daypass_connections_open 2\n"), "{metrics}");
+    is_counted(&world, "source").await;
+    let told = async || testkit::log().contains("as many are open as one source may have").then_some(());
+    eventually("it is told", told).await;
+    let open = async || world.metrics().await.contains("daypass_connections_open 2\n").then_some(());
+    eventually("two are open", open).await;
     drop(first);
     let answered = async || {
         let mut connection = world.connect().await;

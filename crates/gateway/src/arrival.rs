@@ -207,7 +207,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Headers by which some upstreams are asked for another method, path or host than the one that was judged.
-fn is_override(name: &[u8]) -> bool {
+pub(crate) fn is_override(name: &[u8]) -> bool {
     name == b"x-method" || OVERRIDES.is_match(name)
 }
 

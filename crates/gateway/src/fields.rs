@@ -81,6 +81,13 @@ impl FieldList {
         self.spans.clear();
     }
 
+    /// Its room, without what a long head has taken.
+    pub(crate) fn emptied(mut self) -> Self {
+        self.clear();
+        self.shrink();
+        self
+    }
+
     /// Gives back what a long head has taken.
     pub(crate) fn shrink(&mut self) {
         if self.text.capacity() > KEPT_BUFFER_BYTES_MAX {

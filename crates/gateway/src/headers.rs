@@ -35,7 +35,7 @@ fn is_dropped_from_request(name: Name, text: &[u8]) -> bool {
 
 /// Names by which proxies and what stands before servers tell who asks, from where and with what certificate, and by
 /// which some servers are told to be asked by somebody else.
-fn is_of_proxies(name: &[u8]) -> bool {
+pub(crate) fn is_of_proxies(name: &[u8]) -> bool {
     matches!(
         name,
         b"clientcert"

@@ -96,3 +96,62 @@ impl Name {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrival::is_override;
+    use crate::headers::is_of_proxies;
+
+    #[test]
+    fn what_is_known_by_its_name_needs_no_look_at_its_text() {
+        for (text, name) in [
+            ("access-control-request-method", Name::AccessControlRequestMethod),
+            ("authorization", Name::Authorization),
+            ("connection", Name::Connection),
+            ("content-length", Name::ContentLength),
+            ("content-type", Name::ContentType),
+            ("cookie", Name::Cookie),
+            ("expect", Name::Expect),
+            ("grpc-timeout", Name::GrpcTimeout),
+            ("host", Name::Host),
+            ("origin", Name::Origin),
+            ("sec-websocket-key", Name::SecWebsocketKey),
+            ("sec-websocket-version", Name::SecWebsocketVersion),
+            ("te", Name::Te),
+            ("traceparent", Name::Traceparent),
+            ("transfer-encoding", Name::TransferEncoding),
+            ("upgrade", Name::Upgrade),
+            ("user-agent", Name::UserAgent),
+            ("x-request-id", Name::XRequestId),
+        ] {
+            assert_eq!(Name::of(text.as_bytes()), name, "{text}");
+        }
+        for text in ["keep-alive", "proxy-connection", "trailer"] {
+            assert_eq!(Name::of(text.as_bytes()), Name::Hop, "{text}");
+        }
+        for text in [
+            "accept",
+            "accept-encoding",
+            "accept-language",
+            "accept-ranges",
+            "cache-control",
+            "content-encoding",
+            "date",
+            "etag",
+            "last-modified",
+            "location",
+            "referer",
+            "server",
+            "set-cookie",
+            "vary",
+        ] {
+            let text = text.as_bytes();
+            assert_eq!(Name::of(text), Name::Plain);
+            assert!(!is_of_proxies(text) && !is_override(text));
+        }
+        for text in ["", "hosts", "daypass-subject", "x-forwarded-for", "proxy", "Host"] {
+            assert_eq!(Name::of(text.as_bytes()), Name::Other, "{text}");
+        }
+    }
+}

@@ -95,10 +95,8 @@ impl Wire {
     }
 
     /// Fields that are not needed any more: their room is.
-    pub(crate) fn keep_spare(&self, mut fields: FieldList) {
-        fields.clear();
-        fields.shrink();
-        self.spare.replace(fields);
+    pub(crate) fn keep_spare(&self, fields: FieldList) {
+        self.spare.replace(fields.emptied());
     }
 
     /// What was read and not yet used.
@@ -177,8 +175,8 @@ impl Wire {
         };
         let mut buffer = ReadBuf::new(room);
         ready!(Pin::new(&mut *self.io.borrow_mut()).poll_read(cx, &mut buffer))?;
-        let (read, left) = (buffer.filled().len(), buffer.remaining());
-        inbox.was_filled = left == 0;
+        let read = buffer.filled().len();
+        inbox.was_filled = buffer.remaining() == 0;
         inbox.end = inbox.end.saturating_add(read);
         Poll::Ready(Ok(read))
     }
@@ -305,11 +303,9 @@ impl Side for Wire {
     }
 
     fn move_to(&self, out: &mut Vec<u8>) -> usize {
-        let moved = {
-            let inbox = self.inbox();
-            out.extend_from_slice(&inbox);
-            inbox.len()
-        };
+        let before = out.len();
+        out.extend_from_slice(&self.inbox());
+        let moved = out.len().saturating_sub(before);
         self.consume(moved);
         moved
     }
@@ -375,7 +371,7 @@ impl Inbox {
     }
 
     const fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.start == self.end
     }
 
     fn consume(&mut self, bytes: usize) {
@@ -432,7 +428,7 @@ impl Outbox {
     }
 
     fn unsent(&self) -> usize {
-        self.bytes.len().saturating_sub(self.sent)
+        self.rest().len()
     }
 
     fn poll_flush(&mut self, io: &RefCell<Transport>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

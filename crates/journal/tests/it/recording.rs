@@ -1,6 +1,7 @@
 //! What is recorded when nothing fails.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::Timestamp;
 use journal::{Ending, LeafHash, Note, OpenError, RealDisk, Unavailable, Writable};
@@ -34,6 +35,26 @@ fn an_intent_is_in_the_file_before_its_entry_exists() {
         let entry = lane.open(&request(world.id(), "/a")).await.unwrap();
         assert_eq!(world.story(), ["/a open"]);
         drop(entry);
+    });
+}
+
+#[test]
+fn outcomes_go_with_the_next_intents_or_after_a_while() {
+    let world = World::new();
+    let (journal, _) = world.open();
+    on_lane(&journal, async |lane| {
+        let entry = lane.open(&request(world.id(), "/a")).await.unwrap();
+        entry.close(&closing(Ending::Completed));
+        assert_eq!(world.story(), ["/a open"], "nobody waits for it");
+        let next = lane.open(&request(world.id(), "/b")).await.unwrap();
+        assert_eq!(world.story(), ["/a completed", "/b open"], "it went with another");
+        next.close(&closing(Ending::Completed));
+        let alone = async {
+            while world.story() != ["/a completed", "/b completed"] {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), alone).await.expect("it is written by itself");
     });
 }
 

@@ -18,6 +18,7 @@ pub struct ApiMeter {
     /// Answers of the upstream by status class; 0 holds what has no class.
     classes: [AtomicU64; 6],
     reasons: Reasons,
+    abandoned: AtomicU64,
     durations: [AtomicU64; BUCKETS_US.len() + 1],
     duration_us: AtomicU64,
 }
@@ -38,6 +39,8 @@ pub struct Reading {
     pub answered: Vec<(usize, u64)>,
     /// Refusals and failures: reason and how many, those that happened.
     pub reasons: Vec<(Reason, u64)>,
+    /// Requests whose client left before their end.
+    pub abandoned: u64,
     /// Requests slower than the bucket before and not slower than so many seconds; the last has no bound.
     pub durations: Vec<(f64, u64)>,
     /// The sum of all durations, in seconds.
@@ -58,6 +61,12 @@ impl ApiMeter {
         if let Some(counter) = self.reasons.0.get(reason as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+        self.took(took);
+    }
+
+    /// Counts a request whose client left before its end.
+    pub(crate) fn abandoned(&self, took: Duration) {
+        self.abandoned.fetch_add(1, Ordering::Relaxed);
         self.took(took);
     }
 
@@ -85,6 +94,7 @@ impl ApiMeter {
         Reading {
             answered: answered.filter(|(_, count)| *count > 0).collect(),
             reasons: reasons.filter(|(_, count)| *count > 0).collect(),
+            abandoned: self.abandoned.load(Ordering::Relaxed),
             durations: durations.collect(),
             duration_seconds: self.duration_us.load(Ordering::Relaxed) as f64 / 1e6,
         }
@@ -100,10 +110,12 @@ mod tests {
         let meter = ApiMeter::default();
         meter.answered(204, Duration::from_micros(100));
         meter.refused(Reason::ApiUnknown, Duration::from_secs(60));
+        meter.abandoned(Duration::from_micros(1));
         let reading = meter.read();
         assert_eq!(reading.answered, [(2, 1)]);
         assert_eq!(reading.reasons, [(Reason::ApiUnknown, 1)]);
-        assert_eq!(reading.durations.first(), Some(&(0.0001, 1)));
+        assert_eq!(reading.abandoned, 1);
+        assert_eq!(reading.durations.first(), Some(&(0.0001, 2)));
         assert_eq!(reading.durations.last(), Some(&(f64::INFINITY, 1)));
     }
 }

@@ -354,6 +354,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         if self.open.is_some() {
             let now = self.clock.now();
+            self.kept.meter.abandoned(now.since(self.arrived));
             self.close(self.status_given(), Ending::Abandoned, None, now);
         }
     }

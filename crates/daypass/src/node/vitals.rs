@@ -257,6 +257,14 @@ impl Pulse {
                 refused.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
             }
         }
+        let help = "Requests whose client left before their end.";
+        let mut abandoned =
+            encoder.encode_descriptor("requests_abandoned", help, None, MetricType::Counter)?;
+        for (api, kept) in &kept {
+            let labels: Labels = vec![("api", label(api.as_ref()))];
+            let count = kept.meter.read().abandoned;
+            abandoned.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
         Ok(())
     }
 

@@ -48,6 +48,8 @@ async fn a_client_that_leaves_within_its_request_ends_an_answer_that_came_before
     connection.send(Ask::get("/plain/x").bearer(&token).bytes().repeat(200)).await;
     drop(connection);
     assert_eq!(world.row(&answer).await.outcome, Some(RowOutcome::Abandoned));
+    let metrics = world.metrics().await;
+    assert!(metrics.contains("daypass_requests_abandoned_total{api=\"plain\"} 3\n"), "{metrics}");
     assert_eq!(world.get(&token, "/plain/x").await.status, 200);
     world.finish().await;
 }

@@ -21,6 +21,7 @@ pub mod quirk;
 pub mod refused;
 pub mod role;
 pub mod secret;
+pub mod source;
 pub mod subject;
 pub mod time;
 pub mod view;

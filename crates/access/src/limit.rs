@@ -57,6 +57,13 @@ pub struct NotARate(String);
 impl Rate {
     const COUNT_MAX: u32 = 1_000_000;
 
+    /// So many in a second, and so many at once; none of either is one.
+    #[must_use]
+    pub const fn per_second(count: u32, burst: u32) -> Self {
+        let (count, burst) = (if count == 0 { 1 } else { count }, if burst == 0 { 1 } else { burst });
+        Self { count, unit: Unit::Second, burst }
+    }
+
     /// The same rate with another burst; a burst of zero stays one.
     #[must_use]
     pub fn with_burst(self, burst: u32) -> Self {

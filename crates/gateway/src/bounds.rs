@@ -63,6 +63,9 @@ pub const ALARM_TICK: Duration = Duration::from_millis(50);
 pub const HEADER_NAME_BYTES_MAX: usize = 128;
 /// The longest `User-Agent` that is recorded, in bytes: the rest is cut off.
 pub const USER_AGENT_BYTES_MAX: usize = 256;
+/// How much of a path, and of a query, is recorded of a request whose client proved nothing, in bytes: the rest is cut
+/// off, and `...` shows it.
+pub const UNPROVEN_TEXT_BYTES_MAX: usize = 256;
 /// How long a client may take to send a head.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// The most connections of one core: further ones are closed at once.

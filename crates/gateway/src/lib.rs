@@ -4,7 +4,8 @@
 //! limited, validated and recorded before one byte of it goes upstream.
 //!
 //! What is promised:
-//! - Nothing is forwarded without an open journal entry, and every answer has a row in the journal.
+//! - Nothing is forwarded without an open journal entry, and every answer has a row in the journal; a flood of answers
+//!   to nobody is counted there instead.
 //! - The upstream sees the canonical request that was judged, rebuilt from its parts, never raw bytes and never
 //!   a credential of Daypass.
 //! - A stream that is already open ends when its grant does.

@@ -4,7 +4,7 @@
 //! reordered does not compile: `Arrival` → `Identified` → `Authorized` → `Counted` → `Validated` → `Admitted`.
 //! An [`Admitted`] holds an open journal entry that only the journal makes, so nothing is forwarded without one.
 //!
-//! One exit, [`Pipeline::refuse`], records every refusal. Beside the way lies [`Pipeline::preflight`]: what browsers ask
+//! One exit, [`Pipeline::refuse`], records or counts every refusal. Beside the way lies [`Pipeline::preflight`]: what browsers ask
 //! before a request is answered here, recorded, and goes nowhere.
 //! Not here: sending it (see `forward`) and answering (see `respond`).
 
@@ -89,7 +89,8 @@ impl Pipeline {
         }
     }
 
-    /// Records a refusal; `None` while the journal cannot be written, which then records it later.
+    /// Records a refusal; `None` while the journal cannot be written, which then records it later, and where nobody
+    /// proved who asks and there are too many of those: they are counted.
     pub(crate) async fn refuse(&self, head: &Head<'_>, refused: &Refused) -> Option<Receipt> {
         let picture = self.views.latest();
         let took = self.clock.now().since(head.at);

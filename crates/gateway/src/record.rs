@@ -15,11 +15,11 @@ use access::policy::{ApiIndex, Route};
 use access::refused::Known;
 use access::{Clock, GrantId, Reason, Refused, SubjectId, Timestamp};
 use arrayvec::ArrayString;
-use journal::{Closing, Ending, OpenEntry, Receipt, Request};
+use journal::{Closing, Ending, OpenEntry, Receipt, Request, Spent};
 
 use crate::arrival::Head;
 use crate::body::{Progress, Validated, body_bytes_max};
-use crate::bounds::USER_AGENT_BYTES_MAX;
+use crate::bounds::{UNPROVEN_TEXT_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::cors::Preflight;
 use crate::endpoint::Endpoint;
 use crate::headers::HostRouted;
@@ -143,8 +143,11 @@ pub(crate) async fn record_intent<'a>(
 
 /// What stands as the rule in the row of a preflight: the configuration lets pages ask, and no role has to.
 const PREFLIGHT_RULE: &str = "cors";
+/// As what preflights are counted that have no rows.
+const PREFLIGHTS: &str = "preflight";
 
 /// Records a preflight, which is allowed and answered at once; it has no subject, and nothing of it is forwarded.
+/// Beyond what may be written without a subject it is counted, and has no receipt.
 ///
 /// # Errors
 /// `journal_unavailable`.
@@ -157,7 +160,8 @@ pub(crate) async fn record_preflight(
 ) -> Result<Option<Receipt>, Refused> {
     let (api, forward) =
         picture.view.policy.api(asked.api).zip(picture.forward(asked.api)).ok_or_else(journal_unavailable)?;
-    let query = arrival.target.query().map(recordable_query);
+    let query = arrival.target.query().map(recordable_query).map(cut);
+    let path = cut(asked.path.clone());
     let request = Request {
         id: head.id,
         time: head.at,
@@ -165,7 +169,7 @@ pub(crate) async fn record_preflight(
         operation: None,
         method: arrival.method.as_str(),
         host: Some(arrival.host),
-        path: &asked.path,
+        path: &path,
         query: query.as_deref(),
         subject: None,
         subject_kind: None,
@@ -180,6 +184,10 @@ pub(crate) async fn record_preflight(
         trace_id: head.trace.recorded(),
         observed: None,
     };
+    if pipeline.lane.spend(&request, PREFLIGHTS) == Spent::Nothing {
+        forward.kept.meter.answered(respond::PREFLIGHT.as_u16(), pipeline.clock.now().since(head.at));
+        return Ok(None);
+    }
     let open = pipeline.lane.open(&request).await.map_err(|_| journal_unavailable())?;
     let receipt = Some(open.receipt());
     let mut entry = Entry::new(open, head.at, forward.kept.clone(), pipeline.clock.clone());
@@ -188,7 +196,7 @@ pub(crate) async fn record_preflight(
     Ok(receipt)
 }
 
-/// Records a refusal with everything that was known when it happened.
+/// Records a refusal with everything that was known when it happened. `None`: it is counted, or recorded later.
 pub(crate) async fn record_refusal(
     pipeline: &Pipeline,
     picture: &Picture,
@@ -197,7 +205,11 @@ pub(crate) async fn record_refusal(
     took: Duration,
 ) -> Option<Receipt> {
     let Known { api, operation, subject, credential, grant, role, incident, rule } = &*refused.known;
-    let (path, query) = (recorded_path(picture, head, api.is_some()), head.query.map(recordable_query));
+    let (mut path, mut query) =
+        (recorded_path(picture, head, api.is_some()), head.query.map(recordable_query));
+    if subject.is_none() {
+        (path, query) = (cut(path), query.map(cut));
+    }
     let credential = credential.map(id_text);
     let grant = grant.map(id_text);
     let request = Request {
@@ -238,6 +250,16 @@ fn recorded_path(picture: &Picture, head: &Head<'_>, routed: bool) -> String {
             .map(|(_, rest)| if rest.is_empty() { "/" } else { rest })
     });
     recordable_path(within.unwrap_or(head.path)).into_owned()
+}
+
+/// What is recorded of a text whose writer proved nothing.
+fn cut(mut text: String) -> String {
+    const CUT: &str = "...";
+    if text.len() > UNPROVEN_TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(UNPROVEN_TEXT_BYTES_MAX.saturating_sub(CUT.len())));
+        text.push_str(CUT);
+    }
+    text
 }
 
 fn clean(text: &str) -> Option<&str> {

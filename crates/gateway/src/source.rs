@@ -6,9 +6,10 @@
 //! Not here: what a request may do.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use access::source::source_of;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
@@ -145,14 +146,6 @@ impl Drop for Place {
                 open.remove(&self.source);
             }
         }
-    }
-}
-
-/// What counts as one source: an IPv4 address, or the 64 bits of an IPv6 address that one customer is given.
-fn source_of(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) >> 64 << 64).into(),
     }
 }
 

@@ -7,15 +7,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use access::{RequestId, Timestamp};
 
+use crate::budget::{Budget, Spent};
+use crate::collapsed::Collapsed;
 use crate::frame::Frames;
 use crate::health::Writable;
 use crate::leaf::LeafHash;
 use crate::open::{Closing, Unavailable};
 use crate::parcel::{Parcel, Shipped};
-use crate::record::{Note, Outcome, OutcomeKind, REASON_BYTES_MAX, Record, Refusal, Request, clip};
+use crate::record::{Outcome, OutcomeKind, Record, Refusal, Request};
 use crate::slots::{Slots, Waiter, Written};
 
 /// How many bytes of intents may wait for a commit.
@@ -24,8 +27,6 @@ pub(crate) const INTENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(crate) const PATIENT_BYTES_MAX: usize = 64 * 1024;
 /// How many bytes of refusals are held.
 pub(crate) const REFUSAL_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How many reasons are told apart among refusals that are only counted; others count as `other`.
-pub(crate) const REASONS_MAX: usize = 64;
 
 /// What a lane may hold at most.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +78,8 @@ pub(crate) struct Flow {
     places: u64,
     tide: Tide,
     gate: Gate,
-    collapsed: Vec<(String, u64)>,
+    budget: Budget,
+    collapsed: Collapsed,
     slots: Slots,
     driver: Option<Waker>,
     flusher: Option<Waker>,
@@ -100,7 +102,8 @@ impl Flow {
             places: 0,
             tide: Tide::Idle,
             gate: Gate::Open,
-            collapsed: Vec::new(),
+            budget: Budget::default(),
+            collapsed: Collapsed::default(),
             slots: Slots::default(),
             driver: None,
             flusher: None,
@@ -144,12 +147,16 @@ impl Flow {
         if self.has_a_row(refusal) {
             return None;
         }
+        let answered_at = refusal.request.time.plus(Duration::from_micros(refusal.duration_us));
+        if self.spend(&refusal.request, refusal.reason, answered_at) == Spent::Nothing {
+            return None;
+        }
         let held = &mut self.pending.refusals;
         let room =
             held.count() < u64::from(self.bounds.refusals_held_max) && held.bytes().len() < REFUSAL_BYTES_MAX;
         let hash = room.then(|| held.push_hashed(Record::Refusal(*refusal))).flatten();
         if hash.is_none() {
-            self.collapse(refusal.reason);
+            self.collapsed.count(refusal.reason);
         }
         self.rouse();
         hash
@@ -170,14 +177,14 @@ impl Flow {
         true
     }
 
-    fn collapse(&mut self, reason: &str) {
-        let reason = clip(reason, REASON_BYTES_MAX);
-        let known = self.collapsed.iter().position(|(known, _)| known == reason);
-        let reason = if known.is_none() && self.collapsed.len() >= REASONS_MAX { "other" } else { reason };
-        match self.collapsed.iter_mut().find(|(known, _)| known == reason) {
-            Some((_, count)) => *count += 1,
-            None => self.collapsed.push((reason.to_owned(), 1)),
+    /// Takes a row from the budget of those without a subject, or counts it under `reason`. Others have no bound here.
+    pub(crate) fn spend(&mut self, request: &Request<'_>, reason: &str, now: Timestamp) -> Spent {
+        if request.subject.is_some() || self.budget.spend(request.client_ip, now) == Spent::One {
+            return Spent::One;
         }
+        self.collapsed.count(reason);
+        self.rouse();
+        Spent::Nothing
     }
 
     /// Closes an entry.
@@ -233,14 +240,23 @@ impl Flow {
     // The driver's side.
 
     /// Whether there is something the writer would take.
-    pub(crate) fn poll_cargo(&mut self, waker: &Waker) -> Poll<()> {
-        let refusals =
-            self.gate == Gate::Open && !(self.pending.refusals.is_empty() && self.collapsed.is_empty());
+    pub(crate) fn poll_cargo(&mut self, now: Timestamp, waker: &Waker) -> Poll<()> {
+        let refusals = self.gate == Gate::Open && (!self.pending.refusals.is_empty() || self.tells(now));
         if refusals || !self.pending.outcomes.is_empty() || !self.pending.intents.is_empty() {
             return Poll::Ready(());
         }
         self.driver = Some(waker.clone());
         Poll::Pending
+    }
+
+    /// Whether what was counted is to be told: not too often, but before a shutdown.
+    fn tells(&self, now: Timestamp) -> bool {
+        !self.collapsed.is_empty() && (self.flusher.is_some() || self.collapsed.rest(now).is_zero())
+    }
+
+    /// How long until what is counted may be told.
+    pub(crate) fn rest(&self, now: Timestamp) -> Duration {
+        self.collapsed.rest(now)
     }
 
     /// Whether somebody waits for what is on its way, or there is much of it.
@@ -293,7 +309,9 @@ impl Flow {
     pub(crate) fn load(&mut self, now: Timestamp) -> Parcel {
         let mut spare = std::mem::take(&mut self.spare);
         if self.gate == Gate::Open {
-            self.write_collapsed(now);
+            if self.tells(now) {
+                self.collapsed.tell(now, &mut self.pending.refusals);
+            }
             std::mem::swap(&mut self.waiting_refusals, &mut self.flying_refusals);
             std::mem::swap(&mut self.pending, &mut spare);
         } else {
@@ -303,15 +321,6 @@ impl Flow {
         std::mem::swap(&mut self.waiting_intents, &mut self.flying_intents);
         self.tide = Tide::Flying;
         spare
-    }
-
-    fn write_collapsed(&mut self, now: Timestamp) {
-        for (reason, count) in self.collapsed.drain(..) {
-            let reason = reason.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-            let detail = format!(r#"{{"reason":"{reason}","count":{count}}}"#);
-            let note = Note { time: now, kind: "refusals_collapsed", actor: None, detail: &detail };
-            self.pending.refusals.push(Record::Note(note));
-        }
     }
 
     /// The commit takes longer than anybody may wait.

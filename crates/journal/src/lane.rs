@@ -22,6 +22,7 @@ use std::time::Duration;
 use access::{Clock, Timestamp};
 use tokio::sync::{oneshot, watch};
 
+use crate::budget::Spent;
 use crate::flow::{Bounds, Flow};
 use crate::health::{Gauges, Writable};
 use crate::open::{Opening, Refusing, Unavailable};
@@ -107,7 +108,8 @@ impl Lane {
     ///
     /// Resolves when the refusal is durable; at once, without a receipt, while the log cannot be written: then the
     /// refusal is held (`refusals_held_max` of them) or counted in a note. Of a request whose intent was
-    /// [`Unavailable::Late`] it is written only if the intent was not.
+    /// [`Unavailable::Late`] it is written only if the intent was not. One without a subject is counted at once, too,
+    /// if its source or the lane has had as many rows as it may.
     pub fn refuse(&self, request: &Request<'_>, reason: &str, status: u16, at: Timestamp) -> Refusing {
         let duration_us = u64::try_from(at.since(request.time).as_micros()).unwrap_or(u64::MAX);
         let refusal = Refusal { request: *request, reason, status, duration_us };
@@ -119,6 +121,12 @@ impl Lane {
             }
         };
         Refusing::new(Rc::clone(&self.core), ticket)
+    }
+
+    /// Asks for a row of a request that is answered without a subject, before it is opened. [`Spent::Nothing`]: it is
+    /// counted under `reason` among what has no rows, and is not to be opened.
+    pub fn spend(&self, request: &Request<'_>, reason: &str) -> Spent {
+        self.core.with(|flow| flow.spend(request, reason, self.core.now()))
     }
 
     /// Carries the lane's records to the writer and the answers back, until the journal is shut down.
@@ -168,11 +176,12 @@ async fn have_cargo(core: &Core, changes: &mut watch::Receiver<Writable>) -> boo
         core.with(Flow::unblock);
     }
     let cargo = async {
-        poll_fn(|context| core.with(|flow| flow.poll_cargo(context.waker()))).await;
+        poll_fn(|context| core.with(|flow| flow.poll_cargo(core.now(), context.waker()))).await;
         let urgent = poll_fn(|context| core.with(|flow| flow.poll_urgent(context.waker())));
         // Late or not: there is something.
         let _ = tokio::time::timeout(OUTCOME_WAIT_MAX, urgent).await;
     };
+    let rest = core.with(|flow| flow.rest(core.now()));
     tokio::select! {
         biased;
         () = cargo => true,
@@ -180,6 +189,7 @@ async fn have_cargo(core: &Core, changes: &mut watch::Receiver<Writable>) -> boo
             core.with(Flow::unblock);
             false
         }
+        () = tokio::time::sleep(rest), if !rest.is_zero() => false,
     }
 }
 

@@ -10,6 +10,7 @@
 //! - A client that hangs up cannot stop the recording, and a failed write is never called durable.
 //! - While the log cannot be written nothing is opened; refusals and changes are held within bounds and, beyond
 //!   them, counted. The log becomes writable again without a restart.
+//! - Requests and refusals without a subject have so many rows in a second, and beyond that are counted in notes.
 //! - [`Reader`] works on the files alone, from any process, while the writer writes.
 //!
 //! Read [`lane`] for the path of one request, [`writer`] for group commit and failure, [`segment`] for the files.
@@ -30,7 +31,9 @@ pub mod tail;
 pub mod writer;
 
 mod active;
+mod budget;
 mod codec;
+mod collapsed;
 mod estate;
 mod flow;
 mod frame;
@@ -43,6 +46,7 @@ mod relay;
 mod scan;
 mod slots;
 
+pub use budget::Spent;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use health::{Health, Writable};
 pub use journal::{Durability, Journal, NotHandedOver, OpenError, Options, Recovered};

@@ -454,6 +454,7 @@ impl World {
             texts,
             leaks,
             crashes: self.crashes,
+            counted: oracle::counted::counted(&self.data),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Who is at the other end: proxies in front that are believed, and those that are not.
 
-use testkit::{Ask, Behavior, Setup, World, eventually};
+use testkit::{ApiSetup, Ask, Behavior, Setup, World, eventually};
 
 const FORWARDED: &str = "trusted_proxies: { addresses: [127.0.0.0/8, '10.0.0.7'] }";
 const ANNOUNCED: &str = "trusted_proxies: { addresses: [127.0.0.1], speak: proxy_protocol }";
@@ -59,6 +59,40 @@ async fn a_trusted_proxy_says_who_is_behind_it() {
     let ask = Ask::get("/plain/x").bearer(&token).field("x-forwarded-for", "203.0.113.9");
     let answer = h2.send(&ask).await;
     assert_eq!((answer.status, world.row(&answer).await.client_ip.as_str()), (200, "203.0.113.9"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_one_source_that_proves_nothing_is_counted_and_everybody_else_has_rows() {
+    let cors = "    cors: { origins: ['https://app.example'] }\n";
+    let setup = Setup::default().api("app", ApiSetup::orders().extra(cors)).listen(FORWARDED);
+    let mut world = World::of(setup).await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    let from = |ip: &str, method: &str, target: &str| Ask::new(method, target).field("X-Forwarded-For", ip);
+    let mut h1 = world.connect().await;
+    for at in 0..1_000 {
+        let answer = h1.ask(&from("203.0.113.7", "GET", "/plain/x")).await;
+        assert_eq!(answer.code(), "credential_missing");
+        assert!(answer.field("daypass-receipt").is_some(), "number {at}");
+    }
+    let preflight = from("203.0.113.7", "OPTIONS", "/app/v1/orders");
+    let preflight =
+        preflight.field("Origin", "https://app.example").field("Access-Control-Request-Method", "GET");
+    for (ask, status) in [(from("203.0.113.7", "GET", "/plain/x"), 401), (preflight, 200)] {
+        let answer = h1.ask(&ask).await;
+        assert_eq!((answer.status, answer.field("daypass-receipt")), (status, None));
+    }
+    for ask in [
+        from("203.0.113.8", "GET", "/plain/x"),
+        from("203.0.113.7", "GET", "/plain/x").bearer(&token),
+        from("203.0.113.7", "GET", "/orders/v1/orders").bearer(&token),
+    ] {
+        let answer = h1.ask(&ask).await;
+        world.row(&answer).await;
+    }
+    drop(h1);
+    world.stop().await;
+    assert_eq!(world.counted(), 2);
     world.finish().await;
 }
 

@@ -467,3 +467,22 @@ async fn an_answer_that_ends_early_is_passed_on_as_broken() {
     assert_eq!(row.response_bytes, Some(9));
     world.finish().await;
 }
+
+#[tokio::test]
+async fn of_who_proved_nothing_little_is_recorded_and_of_others_all() {
+    let world = World::start().await;
+    let long = "a".repeat(1_000);
+    let target = format!("/orders/v1/orders/{long}?{long}=1");
+    let unknown = world.row(&world.send(&Ask::new("DELETE", &target)).await).await;
+    for text in [&unknown.path, unknown.query.as_ref().unwrap()] {
+        assert_eq!((text.len(), text.ends_with("aaa...")), (256, true));
+    }
+    let token = world.fresh_token("alice", "orders-viewer").await.secret;
+    let known = world.row(&world.send(&Ask::new("DELETE", &target).bearer(&token)).await).await;
+    assert_eq!(
+        (known.reason.as_deref(), known.subject.as_deref()),
+        (Some("operation_unknown"), Some("alice"))
+    );
+    assert_eq!((known.path, known.query), (format!("/v1/orders/{long}"), Some(format!("{long}="))));
+    world.finish().await;
+}

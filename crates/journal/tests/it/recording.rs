@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::Timestamp;
-use journal::{Ending, LeafHash, Note, OpenError, RealDisk, Unavailable, Writable};
+use journal::{Ending, LeafHash, Note, OpenError, RealDisk, Request, Spent, Unavailable, Writable};
 
 use crate::world::{START, World, change, closing, glance, on_lane, pass, request};
 
@@ -213,6 +213,66 @@ fn a_flood_of_refusals_collapses_into_counts_and_loses_none() {
         world.notes().into_iter().filter(|note| note.kind == "refusals_collapsed").collect();
     assert_eq!(collapsed.len(), 1);
     assert_eq!(collapsed[0].detail, r#"{"reason":"rate_limited","count":15}"#);
+}
+
+/// A request of a client that has proven nothing.
+fn nobody<'a>(world: &World, path: &'a str) -> Request<'a> {
+    Request { subject: None, subject_kind: None, client_ip: "203.0.113.7", ..request(world.id(), path) }
+}
+
+fn collapsed(world: &World) -> Vec<String> {
+    let notes = world.notes().into_iter().filter(|note| note.kind == "refusals_collapsed");
+    notes.map(|note| note.detail).collect()
+}
+
+#[test]
+fn a_flood_of_a_client_that_proved_nothing_has_so_many_rows_and_no_one_else_fewer() {
+    let world = World::new();
+    let (journal, _) = world.open();
+    on_lane(&journal, async |lane| {
+        let at = Timestamp::from_micros(START);
+        for _ in 0..3_000 {
+            drop(lane.refuse(&nobody(&world, "/a"), "credential_missing", 401, at));
+        }
+        assert_eq!(lane.refuse(&nobody(&world, "/a"), "api_unknown", 404, at).await, None);
+        let other = Request { client_ip: "203.0.113.8", ..nobody(&world, "/other") };
+        assert!(lane.refuse(&other, "credential_missing", 401, at).await.is_some());
+        assert!(lane.refuse(&request(world.id(), "/known"), "grant_ended", 403, at).await.is_some());
+        assert_eq!(lane.spend(&nobody(&world, "/a"), "preflight"), Spent::Nothing);
+        lane.flush().await;
+    });
+    assert_eq!(world.rows().iter().filter(|row| row.path == "/a").count(), 1_000);
+    let mut told = collapsed(&world);
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            r#"{"reason":"api_unknown","count":1}"#,
+            r#"{"reason":"credential_missing","count":2000}"#,
+            r#"{"reason":"preflight","count":1}"#
+        ]
+    );
+}
+
+#[test]
+fn what_is_counted_is_told_once_a_second() {
+    let world = World::new();
+    let (journal, _) = world.open();
+    on_lane(&journal, async |lane| {
+        let at = Timestamp::from_micros(START);
+        let refuse = || drop(lane.refuse(&nobody(&world, "/a"), "credential_missing", 401, at));
+        (0..1_001).for_each(|_| refuse());
+        for _ in 0..5 {
+            pass(&world, &lane, "/b").await;
+            refuse();
+        }
+        assert_eq!(collapsed(&world), [r#"{"reason":"credential_missing","count":1}"#]);
+        world.clock.forward(Duration::from_secs(1));
+        pass(&world, &lane, "/b").await;
+        assert_eq!(collapsed(&world).last().unwrap(), r#"{"reason":"credential_missing","count":5}"#);
+        assert_eq!(collapsed(&world).len(), 2);
+        lane.flush().await;
+    });
 }
 
 #[test]

@@ -119,6 +119,11 @@ async fn o6_notices_an_answer_after_a_framing_refusal() {
 async fn o7_notices_an_answer_without_its_row_or_a_row_without_its_end() {
     let refusals = after(|evidence| evidence.rows.retain(|row| row.decision == Decision::Allow)).await;
     assert_eq!(refusals, ["O7"]);
+    let counted = after(|evidence| {
+        evidence.rows.retain(|row| row.decision == Decision::Allow);
+        evidence.counted = 9;
+    });
+    assert_eq!(counted.await, ["O7"], "an answer with a receipt has a row");
     let status = after(|evidence| evidence.rows.iter_mut().for_each(|row| row.status = Some(299))).await;
     assert_eq!(status, ["O7"]);
     let reason = after(|evidence| {

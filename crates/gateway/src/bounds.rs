@@ -35,7 +35,8 @@ pub const EMPTY_LINES_MAX: usize = 1;
 pub const INTERIM_ANSWERS_MAX: usize = 16;
 /// What is read over of a refused request's body to keep its connection: a longer body ends it.
 pub const DISCARD_BYTES_MAX: u64 = 64 * 1024;
-/// How long reading over a refused body, or waiting for a client to close, may take.
+/// How long reading over a refused body, or waiting for a client to close, may take; over HTTP/2 also how long a client
+/// may take for an answer of our own.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a connection may be kept without a request; over HTTP/2 up to twice as long.
 pub const CLIENT_IDLE_TIME_MAX: Duration = Duration::from_secs(75);
@@ -78,8 +79,9 @@ pub const CORE_BLOCKING_THREADS_MAX: usize = 1;
 pub const PROXY_HEADER_BYTES_MAX: usize = 536;
 /// The most streams of one HTTP/2 connection.
 pub const H2_STREAMS_MAX: u32 = 100;
-/// The longest decoded header list of an HTTP/2 request, in bytes.
-pub const H2_HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+/// The longest decoded header list of an HTTP/2 request, in bytes, 32 of them for each field (RFC 9113, section 10.5.1):
+/// what may pass, which is [`HEAD_BYTES_MAX`], [`TARGET_BYTES_MAX`] and [`HEADERS_MAX`] fields, and little more.
+pub const H2_HEADER_LIST_BYTES_MAX: u32 = 44 * 1024;
 /// The most streams of one HTTP/2 connection that a client may have reset and that still wait to be seen.
 pub const H2_RESETS_PENDING_MAX: usize = 20;
 /// The most streams of one HTTP/2 connection that the codec may refuse by itself, over its life: beyond it the

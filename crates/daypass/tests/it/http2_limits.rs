@@ -12,6 +12,7 @@ const FLOW_CONTROL_ERROR: u32 = 3;
 const STREAM_CLOSED: u32 = 5;
 const FRAME_SIZE_ERROR: u32 = 6;
 const REFUSED_STREAM: u32 = 7;
+const CANCEL: u32 = 8;
 const COMPRESSION_ERROR: u32 = 9;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -175,21 +176,69 @@ async fn windows_beyond_their_bound_are_called_so() {
     world.finish().await;
 }
 
+/// Sends a request without a body whose head takes several frames.
+async fn long_request(connection: &mut Frames, stream: u32, fields: &[(&str, &str)]) {
+    let block = block(fields);
+    for (at, piece) in block.chunks(16_000).enumerate() {
+        let kind = if at == 0 { HEADERS } else { CONTINUATION };
+        let last = (at + 1) * 16_000 >= block.len();
+        let flags = if at == 0 { END_STREAM } else { 0 } | if last { END_HEADERS } else { 0 };
+        connection.send(frame(kind, flags, stream, piece)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_header_list_beyond_its_bound_is_refused_with_a_row() {
     let world = World::start().await;
     let mut connection = world.connect_frames().await;
     let value = "v".repeat(120);
     let many = vec![("x-long", value.as_str()); 600];
-    let block = block(&[get("/plain/x"), many].concat());
-    for (at, piece) in block.chunks(16_000).enumerate() {
-        let kind = if at == 0 { HEADERS } else { CONTINUATION };
-        let last = (at + 1) * 16_000 >= block.len();
-        let flags = if at == 0 { END_STREAM } else { 0 } | if last { END_HEADERS } else { 0 };
-        connection.send(frame(kind, flags, 1, piece)).await;
-    }
+    long_request(&mut connection, 1, &[get("/plain/x"), many].concat()).await;
     assert_eq!(connection.next(HEADERS).await.unwrap().stream, 1);
     unheard(&world, "headers_too_large", 1).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_longest_head_that_may_pass_is_read_and_little_more_is() {
+    let world = World::start().await;
+    let mut connection = world.connect_frames().await;
+    let path = format!("/plain/x?{}", "q".repeat(8_192 - "/plain/x".len()));
+    // With the 4 bytes that HTTP/1.1 puts between and behind, 100 fields of 327 bytes: 32,700 of 32,768.
+    let (most, more) = ("v".repeat(327 - 10), "v".repeat(450));
+    let with = |value| [get(&path), vec![("x-long", value); 100]].concat();
+    long_request(&mut connection, 1, &with(&most)).await;
+    assert_eq!(connection.next(HEADERS).await.unwrap().stream, 1);
+    let judged = |row: &journal::RequestRow| row.reason.as_deref() == Some("credential_missing");
+    world.row_where("the row of the longest head", judged).await;
+    long_request(&mut connection, 3, &with(&more)).await;
+    assert_eq!(connection.next(HEADERS).await.unwrap().stream, 3);
+    unheard(&world, "headers_too_large", 1).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_refusal_is_soon_let_go_of() {
+    let world = World::start().await;
+    let mut connection = world.connect_frames().await;
+    let no_window = [0, 4, 0, 0, 0, 0];
+    connection.send(frame(SETTINGS, 0, 0, &no_window)).await;
+    let mut waiting: Vec<u32> = (0..10).map(|at| at * 2 + 1).collect();
+    for stream in &waiting {
+        // Every other one has a body that is still to come.
+        let flags = if stream % 4 == 1 { END_HEADERS | END_STREAM } else { END_HEADERS };
+        connection.send(frame(HEADERS, flags, *stream, &block(&get("/plain/x")))).await;
+    }
+    while !waiting.is_empty() {
+        let reset = connection.next(RST_STREAM).await.expect("within the wait of a test, which is short");
+        assert_eq!(reset.code(), CANCEL);
+        waiting.retain(|stream| *stream != reset.stream);
+    }
+    // The connection is as good as before.
+    let (window, stream) = ([0, 4, 0, 0, 0xff, 0xff], 99);
+    connection.send(frame(SETTINGS, 0, 0, &window)).await;
+    connection.request(stream, &get("/plain/x")).await;
+    assert_eq!(connection.next(DATA).await.unwrap().stream, stream);
     world.finish().await;
 }
 

@@ -12,7 +12,7 @@ use http::HeaderMap;
 
 use super::tunnel::poll_room;
 use crate::alarm::Alarm;
-use crate::bounds::{CLIENT_STALL_TIME_MAX, DISCARD_BYTES_MAX, LINGER_TIME_MAX};
+use crate::bounds::{CLIENT_STALL_TIME_MAX, DISCARD_BYTES_MAX};
 use crate::forward::{Broken, Relay};
 use crate::h1::wire::{Broken as Unread, Piece};
 use crate::pace::Pace;
@@ -80,10 +80,10 @@ impl Receiving {
 pub(super) struct Rest(Rc<RefCell<RecvStream>>);
 
 impl Rest {
-    /// Reads over it, if that is little and comes soon: a stream that is reset while its client sends may take the
-    /// answer with it, and what is wrong with the rest is still found.
-    pub(super) async fn discard(self, alarm: &Alarm) {
-        alarm.set(LINGER_TIME_MAX);
+    /// Reads over it, if that is little: a stream that is reset while its client sends may take the
+    /// answer with it, and what is wrong with the rest is still found. What is more is let go of at once. Whoever waits
+    /// for it bounds the time.
+    pub(super) async fn discard(self) {
         let mut left = DISCARD_BYTES_MAX;
         poll_fn(|cx| {
             let stream = &mut *self.0.borrow_mut();
@@ -94,7 +94,7 @@ impl Rest {
                         let _ = stream.flow_control().release_capacity(data.len());
                     }
                     Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return alarm.poll(cx),
+                    Poll::Pending => return Poll::Pending,
                 }
             }
         })
@@ -159,18 +159,14 @@ impl Giving {
         Self { sending, waiting: Bytes::new(), alarm, pace: Pace::default(), stalled: Stalled::No }
     }
 
-    /// Gives a body of our own, and ends the stream.
+    /// Gives a body of our own, and ends the stream. Whoever waits for it bounds the time.
     ///
     /// # Errors
-    /// The client left, or takes nothing: its stream is to be dropped.
+    /// The client left: its stream is to be dropped.
     pub(super) async fn give(mut self, body: Bytes, end: Ending) -> Result<(), Ungiven> {
         self.waiting = body;
         let last = if matches!(end, Ending::Data) { Last::Yes } else { Last::No };
-        poll_fn(|cx| match self.poll_send(last, cx) {
-            Poll::Pending => self.poll_stalled(cx),
-            Poll::Ready(sent) => Poll::Ready(sent),
-        })
-        .await?;
+        poll_fn(|cx| self.poll_send(last, cx)).await?;
         match end {
             Ending::Data => Ok(()),
             Ending::Trailers(trailers) => self.end(Some(trailers)),

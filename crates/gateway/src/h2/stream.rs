@@ -22,6 +22,7 @@ use super::tunnel::Tunnel;
 use crate::alarm::Alarm;
 use crate::arrival::{Fields, Head};
 use crate::body::Inbound;
+use crate::bounds::LINGER_TIME_MAX;
 use crate::core::Core;
 use crate::fields::{FieldList, Sink as _};
 use crate::forward::{Brought, Relay, Switched};
@@ -40,11 +41,8 @@ pub(super) async fn serve(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
-    let (id, at) = core.fresh_id();
     let (parts, receiving) = request.into_parts();
-    let fields = FieldList::from(&parts.headers);
-    let opening = opening(&parts);
-    let (inbound, left) = match opening {
+    let (inbound, left) = match opening(&parts) {
         Opening::Upgrade => {
             let receiving = Receiving::new(receiving, &parts.headers);
             let rest = receiving.rest();
@@ -52,24 +50,35 @@ pub(super) async fn serve(
         }
         Opening::Connect => (Inbound::None, Left::Stream(receiving)),
     };
-    let mut read = Fields::read(&fields, fault(&parts, &fields));
-    let behind = caller.behind(&fields, &mut read);
-    let head = head(&parts, read, inbound.length(), (id, at), &caller, behind.as_ref());
-    let alarm = core.alarms.alarm();
-    let brought = Brought { fields: &fields, inbound, alarm: alarm.clone() };
-    let mut answering = Answering { respond, alarm, asked: head.asked() };
-    let reply = {
-        let mut reply = pin!(core.answer(&head, brought));
-        poll_fn(|cx| match reply.as_mut().poll(cx) {
-            Poll::Ready(reply) => Poll::Ready(Some(reply)),
+    let mut answering = Answering { respond, alarm: core.alarms.alarm() };
+    let judged = {
+        let mut judging = pin!(judge(&core, &caller, parts, inbound, answering.alarm.clone()));
+        poll_fn(|cx| match judging.as_mut().poll(cx) {
+            Poll::Ready(judged) => Poll::Ready(Some(judged)),
             Poll::Pending => answering.respond.poll_reset(cx).map(|_| None),
         })
         .await
     };
-    if let Some(reply) = reply {
-        answering.give(reply, left).await;
+    if let Some((reply, asked)) = judged {
+        answering.give(reply, asked, left).await;
     }
     drop(open);
+}
+
+/// What a request comes to. Its head is let go of before it is answered: a client may take its time over that.
+async fn judge(
+    core: &Rc<Core>,
+    caller: &Caller,
+    parts: Parts,
+    inbound: Inbound,
+    alarm: Rc<Alarm>,
+) -> (Reply, Asked) {
+    let fields = FieldList::from(&parts.headers);
+    let mut read = Fields::read(&fields, fault(&parts, &fields));
+    let behind = caller.behind(&fields, &mut read);
+    let head = head(&parts, read, inbound.length(), core.fresh_id(), caller, behind.as_ref());
+    let reply = core.answer(&head, Brought { fields: &fields, inbound, alarm }).await;
+    (reply, head.asked())
 }
 
 fn opening(parts: &Parts) -> Opening {
@@ -134,18 +143,13 @@ enum Bodied {
 struct Answering {
     respond: SendResponse<Bytes>,
     alarm: Rc<Alarm>,
-    asked: Asked,
 }
 
 impl Answering {
-    async fn give(mut self, reply: Reply, left: Left) {
+    async fn give(mut self, reply: Reply, asked: Asked, left: Left) {
         match (reply, left) {
-            (Reply::Own(own), left) => {
-                self.own(own).await;
-                if let Left::Body(rest) = left {
-                    rest.discard(&self.alarm).await;
-                }
-            }
+            (Reply::Own(own), Left::Body(rest)) => self.own(own, asked, Some(rest)).await,
+            (Reply::Own(own), Left::Stream(_)) => self.own(own, asked, None).await,
             (Reply::Relay(relay), _) => self.relay(relay).await,
             (Reply::Switch(switched), Left::Stream(receiving)) => self.switch(*switched, receiving).await,
             // The client left, or asked for no switch.
@@ -153,13 +157,29 @@ impl Answering {
         }
     }
 
-    async fn own(&mut self, own: Own) {
+    /// Gives an answer of our own, and reads over what is left of the request meanwhile. Nothing was let through: its
+    /// client is not waited for as one of an upstream's answer is.
+    async fn own(mut self, own: Own, asked: Asked, rest: Option<Rest>) {
         let Own { status, mut fields, body, closes } = own;
         fields.add(b"content-length", itoa::Buffer::new().format(body.len()).as_bytes());
-        let bodied = if self.asked == Asked::Head || body.is_empty() { Bodied::No } else { Bodied::Yes };
-        if let Some(giving) = self.begin(status, &fields, bodied) {
-            // What is left of it is reset when it is dropped.
-            let _ = giving.give(body.into(), ending(&fields, closes)).await;
+        let bodied = if asked == Asked::Head || body.is_empty() { Bodied::No } else { Bodied::Yes };
+        let giving = self.begin(status, &fields, bodied);
+        let given = async {
+            if let Some(giving) = giving {
+                // What is left of it is reset when it is dropped.
+                let _ = giving.give(body.into(), ending(&fields, closes)).await;
+            }
+        };
+        let discarded = async {
+            if let Some(rest) = rest {
+                rest.discard().await;
+            }
+        };
+        self.alarm.set(LINGER_TIME_MAX);
+        tokio::select! {
+            biased;
+            _ = async { tokio::join!(given, discarded) } => {}
+            () = poll_fn(|cx| self.alarm.poll(cx)) => {}
         }
     }
 

@@ -4,8 +4,9 @@
 //! reordered does not compile: `Arrival` → `Identified` → `Authorized` → `Counted` → `Validated` → `Admitted`.
 //! An [`Admitted`] holds an open journal entry that only the journal makes, so nothing is forwarded without one.
 //!
-//! One exit, [`Pipeline::refuse`], records or counts every refusal. Beside the way lies [`Pipeline::preflight`]: what browsers ask
-//! before a request is answered here, recorded, and goes nowhere.
+//! One exit, [`Pipeline::refuse`], records every refusal, or counts it: those of whom nothing was proven, beyond a
+//! budget. Beside the way lies [`Pipeline::preflight`]: what browsers ask before a request is answered here, recorded
+//! or counted alike, and goes nowhere.
 //! Not here: sending it (see `forward`) and answering (see `respond`).
 
 use std::rc::Rc;

@@ -80,9 +80,9 @@ impl Receiving {
 pub(super) struct Rest(Rc<RefCell<RecvStream>>);
 
 impl Rest {
-    /// Reads over it, if that is little: a stream that is reset while its client sends may take the
-    /// answer with it, and what is wrong with the rest is still found. What is more is let go of at once. Whoever waits
-    /// for it bounds the time.
+    /// Reads over it, if that is little: a stream that is reset while its client sends may take the answer with it, and
+    /// what is wrong with the rest is still found. What is more is let go of at once. Whoever waits for it bounds the
+    /// time.
     pub(super) async fn discard(self) {
         let mut left = DISCARD_BYTES_MAX;
         poll_fn(|cx| {

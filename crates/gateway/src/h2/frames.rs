@@ -1,7 +1,7 @@
 //! The heads of HTTP/2 frames, read as they pass, however they are cut into pieces. Nothing is copied but a head.
 //!
-//! Not here: what the frames carry (see `carried`) and mean for a connection (see `meter`). A stream of bytes that is no HTTP/2 is read as
-//! whatever it says; the codec behind finds out.
+//! Not here: what the frames carry (see `carried`) and mean for a connection (see `meter`). A stream of bytes that is
+//! no HTTP/2 is read as whatever it says; the codec behind finds out.
 
 use arrayvec::ArrayVec;
 

@@ -2,6 +2,7 @@
 //!
 //! A [`Head`] borrows strings and bytes only, so that any codec can feed it.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use access::arrival::{Arrival, BodyLength, Certificate, Shown};
@@ -10,7 +11,7 @@ use access::operation::Method;
 use access::{Reason, Refused, RequestId, Timestamp, credential};
 use http::Version;
 
-use crate::bounds::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
+use crate::bounds::{HEAD_BYTES_MAX, HEADER_NAME_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use crate::fields::{Entry, FieldList};
 use crate::grpc;
 use crate::h1::head::Asked;
@@ -98,7 +99,23 @@ pub(crate) struct Fields<'a> {
     pub(crate) connection_upgrades: bool,
     count: usize,
     bytes: usize,
-    fault: Option<&'static str>,
+    fault: Option<Fault<'a>>,
+}
+
+/// Why no request with these fields is read.
+#[derive(Debug, Clone, Copy)]
+struct Fault<'a> {
+    why: &'static str,
+    /// The name that shall be left out.
+    name: Option<&'a [u8]>,
+}
+
+impl Fault<'_> {
+    fn detail(&self) -> Cow<'static, str> {
+        let Some(name) = self.name else { return self.why.into() };
+        let shown = name.get(..HEADER_NAME_BYTES_MAX).unwrap_or(name);
+        format!("{}: `{}`", self.why, shown.escape_ascii()).into()
+    }
 }
 
 /// What kind of refusals a caller can read.
@@ -142,6 +159,7 @@ impl<'a> Field<'a> {
 impl<'a> Fields<'a> {
     /// Reads the fields. `fault` is why the codec found that they have more than one reading.
     pub(crate) fn read(fields: &'a FieldList, fault: Option<&'static str>) -> Self {
+        let fault = fault.map(|why| Fault { why, name: None });
         let mut read = Self { fault, ..Self::default() };
         for field in fields.entries() {
             let bytes = field.text.len().saturating_add(field.value.len()).saturating_add(4);
@@ -153,8 +171,8 @@ impl<'a> Fields<'a> {
     }
 
     /// The request is refused for this, whatever else it says.
-    pub(crate) const fn find_fault(&mut self, fault: &'static str) {
-        self.fault = Some(fault);
+    pub(crate) const fn find_fault(&mut self, why: &'static str) {
+        self.fault = Some(Fault { why, name: None });
     }
 
     /// Whether the client waits to be told that it may send its body.
@@ -191,17 +209,17 @@ impl<'a> Fields<'a> {
             | Name::XRequestId => {}
         }
         if credential::occurs_in(value) {
-            self.fault = Some("a credential stands in a header other than `Authorization`");
+            self.find_fault("a credential stands in a header other than `Authorization`");
         }
     }
 
     /// What a name that means nothing else may be refused for.
-    fn find_fault_in(&mut self, name: &[u8]) {
+    fn find_fault_in(&mut self, name: &'a [u8]) {
         if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
-            self.fault = Some("a header name has characters other than letters, digits and `-`");
-        }
-        if is_override(name) {
-            self.fault = Some("a header asks for another method, path or host than the request line");
+            self.find_fault("a header name has characters other than letters, digits and `-`");
+        } else if is_override(name) {
+            let why = "a header asks for another method, path or host than the request line";
+            self.fault = Some(Fault { why, name: Some(name) });
         }
     }
 }
@@ -253,8 +271,8 @@ pub(crate) fn arrive<'a>(
             "the header fields are more than 100, or longer than 32768 bytes together",
         ));
     }
-    if let Some(fault) = head.fields.fault {
-        return Err(malformed(fault));
+    if let Some(fault) = &head.fields.fault {
+        return Err(malformed(fault.detail()));
     }
     let method = Method::parse(head.method).ok_or_else(|| {
         Refused::because(Reason::MethodUnsupported, "this method is not forwarded")
@@ -280,7 +298,7 @@ pub(crate) fn arrive<'a>(
     })
 }
 
-fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Refused {
+fn malformed(detail: impl Into<Cow<'static, str>>) -> Refused {
     Refused::because(Reason::RequestMalformed, detail)
 }
 

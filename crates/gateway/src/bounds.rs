@@ -35,7 +35,7 @@ pub const EMPTY_LINES_MAX: usize = 1;
 pub const INTERIM_ANSWERS_MAX: usize = 16;
 /// What is read over of a refused request's body to keep its connection: a longer body ends it.
 pub const DISCARD_BYTES_MAX: u64 = 64 * 1024;
-/// How long reading over a refused body, or waiting for a client to close, may take; over HTTP/2 also how long a client
+/// How long reading over a refused body, or waiting for a client to close, may take; also how long a client
 /// may take for an answer of our own.
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a connection may be kept without a request; over HTTP/2 up to twice as long.
@@ -60,7 +60,7 @@ pub const UPSTREAM_PING_TIME: Duration = Duration::from_secs(5);
 pub const TCP_KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
 /// How often alarms are looked at: what is due may be late by twice as much.
 pub const ALARM_TICK: Duration = Duration::from_millis(50);
-/// The longest header name shown in a refusal or compared against the families that are removed, in bytes.
+/// The longest header name shown in a refusal, in bytes: the rest is cut off.
 pub const HEADER_NAME_BYTES_MAX: usize = 128;
 /// The longest `User-Agent` that is recorded, in bytes: the rest is cut off.
 pub const USER_AGENT_BYTES_MAX: usize = 256;

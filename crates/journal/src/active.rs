@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::disk::{Disk, DiskFile};
 use crate::segment::{Header, SegmentName};
 
+/// A commit that waits for the disk writes up to a multiple of this, the rest as zeros: those that follow then write
+/// over what is there, and the file system has nothing else to make durable.
+const AHEAD_BYTES: u64 = 128 * 1024;
+
 /// The one segment that grows.
 #[derive(Debug)]
 pub(crate) struct Active {
@@ -15,6 +19,8 @@ pub(crate) struct Active {
     offset: u64,
     /// How many bytes were allocated.
     capacity: u64,
+    /// How many of them were written, if only with zeros.
+    filled: u64,
 }
 
 /// Why there is no new segment to write in.
@@ -47,7 +53,7 @@ impl Active {
             NotMade::Nothing(fault)
         })?;
         disk.rename(&unfinished, &name.path).map_err(NotMade::Unsure)?;
-        Ok(Self { name, file, offset, capacity })
+        Ok(Self { name, file, offset, capacity, filled: offset })
     }
 
     /// Where the next commit goes.
@@ -61,13 +67,19 @@ impl Active {
     }
 
     /// Writes one commit. On an error nothing of it counts, and this segment must not be written again.
-    pub(crate) fn commit(&mut self, bytes: &[u8], sync: Sync) -> io::Result<()> {
+    pub(crate) fn commit(&mut self, bytes: &mut Vec<u8>, sync: Sync) -> io::Result<()> {
+        let end = self.offset + bytes.len() as u64;
+        if sync == Sync::Now && end > self.filled {
+            self.filled = end.next_multiple_of(AHEAD_BYTES).min(self.capacity).max(end);
+            let zeros = usize::try_from(self.filled - end).map_err(io::Error::other)?;
+            bytes.resize(bytes.len() + zeros, 0);
+        }
         self.file.write_all_at(bytes, self.offset)?;
         if sync == Sync::Now {
             self.file.sync()?;
             self.look()?;
         }
-        self.offset += bytes.len() as u64;
+        self.offset = end;
         Ok(())
     }
 

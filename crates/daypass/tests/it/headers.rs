@@ -186,7 +186,9 @@ async fn what_products_are_told_by_proxies_no_caller_tells_them() {
     let before = world.upstream().seen().len();
     for name in OVERRIDES {
         let ask = Ask::get("/plain/x").bearer(&token).field(name, "/admin");
-        assert_eq!(world.send(&ask).await.status, 400, "{name}");
+        let refused = world.send(&ask).await;
+        assert_eq!(refused.status, 400, "{name}");
+        assert!(refused.text().contains(&format!("`{name}`")), "{}", refused.text());
     }
     assert_eq!(world.upstream().seen().len(), before);
     world.finish().await;

@@ -21,8 +21,8 @@ use crate::alarm::Alarm;
 use crate::arrival::{Dialect, Fields, Head};
 use crate::body::Inbound;
 use crate::bounds::{
-    CLIENT_IDLE_TIME_MAX, CLIENT_SETTLE_TIME, CLIENT_STALL_TIME_MAX, CODEC_HEAD_BYTES_MAX, CUT_TIME_MAX,
-    DISCARD_BYTES_MAX, DRAIN_QUIET_TIME, EMPTY_LINES_MAX, HEAD_TIME_MAX, LINGER_TIME_MAX,
+    CLIENT_IDLE_TIME_MAX, CLIENT_SETTLE_TIME, CODEC_HEAD_BYTES_MAX, CUT_TIME_MAX, DISCARD_BYTES_MAX,
+    DRAIN_QUIET_TIME, EMPTY_LINES_MAX, HEAD_TIME_MAX, LINGER_TIME_MAX,
 };
 use crate::core::{Core, Phase};
 use crate::fields::Sink as _;
@@ -52,6 +52,19 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: Transport, caller: &Caller) {
         }
         patience = CLIENT_IDLE_TIME_MAX;
     }
+}
+
+/// What of a head is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// Its beginning.
+    Next,
+    /// Its beginning, without buffers.
+    Settled,
+    /// Its beginning, while the node drains.
+    Last,
+    /// What is behind its beginning.
+    Rest,
 }
 
 /// What becomes of a connection after an exchange.
@@ -97,22 +110,22 @@ impl Connection<'_> {
         self.wire.shrink();
         head.shrink();
         let mut reading = Reading { scan: Scan::default(), empty_lines: 0 };
-        let mut began = !self.wire.inbox().is_empty();
-        let (mut leaving, mut settled) = (false, false);
-        self.alarm.set(if began { HEAD_TIME_MAX } else { CLIENT_SETTLE_TIME });
+        let mut wait = if self.wire.inbox().is_empty() { Wait::Next } else { Wait::Rest };
+        self.alarm.set(if wait == Wait::Rest { HEAD_TIME_MAX } else { CLIENT_SETTLE_TIME });
         poll_fn(|cx| {
             loop {
                 if reading.take(&self.wire, head)? {
                     return Poll::Ready(Ok(()));
                 }
-                let drains = !began && self.core.phase() == Phase::Draining;
-                if drains && !std::mem::replace(&mut leaving, true) {
+                if matches!(wait, Wait::Next | Wait::Settled) && self.core.phase() == Phase::Draining {
+                    wait = Wait::Last;
                     self.alarm.set(DRAIN_QUIET_TIME.min(patience));
                 }
                 if self.alarm.poll(cx).is_ready() {
-                    if began || leaving || std::mem::replace(&mut settled, true) {
+                    if wait != Wait::Next {
                         return Poll::Ready(Err(NoHead::Gone));
                     }
+                    wait = Wait::Settled;
                     self.wire.settle();
                     *head = RequestHead::default();
                     self.alarm.set(patience.saturating_sub(CLIENT_SETTLE_TIME));
@@ -126,7 +139,8 @@ impl Connection<'_> {
                     }
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoHead::Gone)),
                 }
-                if !std::mem::replace(&mut began, true) {
+                if wait != Wait::Rest {
+                    wait = Wait::Rest;
                     self.alarm.set(HEAD_TIME_MAX);
                 }
             }
@@ -213,7 +227,7 @@ impl Connection<'_> {
         let keeps = readable && own.closes == Closes::No && self.keeps(request) == Persistence::Keep;
         let persistence = if keeps { Persistence::Keep } else { Persistence::Close };
         self.write_own(&own, asked, persistence);
-        if self.flush(CLIENT_STALL_TIME_MAX).await.is_none() {
+        if self.flush(LINGER_TIME_MAX).await.is_none() {
             return Next::Drop;
         }
         if keeps && self.discard().await.is_some() { Next::Read } else { Next::Linger }

@@ -1,10 +1,12 @@
 //! `cargo xtask release`: the binary that is released, laid out by what it does most.
 //!
 //! A build that counts, a run of the bench's load on it, and a build that uses the counts (profile-guided
-//! optimization, as `rustc` has it). What is left from an earlier run is used again while nothing changed.
+//! optimization, as `rustc` has it); then the same once more with the binary instead of the source (BOLT), by which
+//! what runs together lies together. What is left from an earlier run is used again while nothing changed.
 //! Not here: packages, signatures and where a release goes.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -13,13 +15,13 @@ use anyhow::{Context, Result, ensure};
 use crate::args::Args;
 use crate::process::output;
 use crate::workspace::{cargo, target};
-use crate::{bench, stop};
+use crate::{bench, stop, tools};
 
 const HELP: &str = "\
 cargo xtask release
 
-Builds `daypass` as it is released, and prints where it is. Takes two builds of the release profile and a
-minute of load on cores 0 and 1; the first time it fetches `llvm-tools` for the toolchain.
+Builds `daypass` as it is released, and prints where it is. Takes two builds of the release profile and two
+minutes of load on cores 0 and 1; the first time it fetches `llvm-tools` for the toolchain and installs BOLT.
 
 Example:
   cargo xtask release";
@@ -37,35 +39,81 @@ pub(crate) fn run(mut args: Args) -> Result<ExitCode> {
 
 /// Builds the binary that is released, and says where it is.
 pub(crate) fn binary() -> Result<PathBuf> {
+    let kept = target().join("guided");
+    laid_out(&guided(&kept)?, &kept)
+}
+
+/// Builds with the counts of a build that counts. Code that the load did not reach has no counts, and needs none.
+fn guided(kept: &Path) -> Result<PathBuf> {
     let merge = profdata()?;
-    let (kept, host) = (target().join("guided"), rustc("host: ", &["-vV"])?);
     let (counts, profile) = (kept.join("counts"), kept.join("daypass.profdata"));
-    let counting = build(&kept.join("counting"), &host, &format!("-Cprofile-generate={}", counts.display()))?;
+    let counting = build(&kept.join("counting"), &format!("-Cprofile-generate={}", counts.display()))?;
     if is_older(&profile, &counting) {
-        if counts.exists() {
-            fs::remove_dir_all(&counts).context("cannot remove the counts of an earlier run")?;
-        }
-        eprintln!("counting what it does under load");
-        bench::train(&counting)?;
+        count(&counting, &counts)?;
         output(Command::new(merge).args(["merge", "--output"]).arg(&profile).arg(&counts))?;
     }
-    // Code that the load did not reach has no counts, and needs none.
-    let flags = format!("-Cprofile-use={} -Cllvm-args=-pgo-warn-missing-function=0", profile.display());
-    build(&kept.join("guided"), &host, &flags)
+    let profile = format!("-Cprofile-use={} -Cllvm-args=-pgo-warn-missing-function=0", profile.display());
+    build(&kept.join("guided"), &format!("{profile} -Clink-arg=-Wl,--emit-relocs"))
 }
 
-fn is_older(profile: &Path, binary: &Path) -> bool {
+/// Lays a binary's functions and their blocks out anew, by what they do under load.
+fn laid_out(binary: &Path, kept: &Path) -> Result<PathBuf> {
+    let (done, profile) = (kept.join("daypass"), kept.join("daypass.fdata"));
+    if !is_older(&done, binary) {
+        return Ok(done);
+    }
+    tools::require(&[&tools::BOLT])?;
+    let (counting, counts) = (kept.join("daypass-counting"), kept.join("layout"));
+    eprintln!("laying out daypass");
+    let mut instrument = bolt("llvm-bolt");
+    instrument.arg(binary).arg("-o").arg(&counting).args(["-instrument", "-instrumentation-file-append-pid"]);
+    output(instrument.arg(format!("-instrumentation-file={}/of", counts.display())))?;
+    count(&counting, &counts)?;
+    let found = fs::read_dir(&counts)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    ensure!(!found.is_empty(), "`{}` counted nothing", counting.display());
+    fs::write(&profile, output(bolt("merge-fdata").args(&found))?).context("cannot keep the counts")?;
+    let half = kept.join("daypass-unfinished");
+    let mut lay = bolt("llvm-bolt");
+    lay.arg(binary).arg("-o").arg(&half).arg(format!("-data={}", profile.display())).args(LAYOUT);
+    output(&mut lay)?;
+    fs::rename(half, &done).context("cannot name what was built")?;
+    Ok(done)
+}
+
+/// What BOLT does: blocks in the order of their runs, what never ran apart, functions beside their callers.
+const LAYOUT: [&str; 5] =
+    ["-reorder-blocks=ext-tsp", "-reorder-functions=cdsort", "-split-functions", "-split-all-cold", "-icf=1"];
+
+fn bolt(program: &str) -> Command {
+    Command::new(Path::new(tools::BOLT_PROGRAMS).join(program))
+}
+
+/// The bench's load on a binary that leaves its counts in this folder, and nothing else there.
+fn count(binary: &Path, counts: &Path) -> Result<()> {
+    if counts.exists() {
+        fs::remove_dir_all(counts).context("cannot remove the counts of an earlier run")?;
+    }
+    fs::create_dir_all(counts).with_context(|| format!("cannot make `{}`", counts.display()))?;
+    eprintln!("counting what it does under load");
+    bench::train(binary)
+}
+
+/// Whether the first file has to be made again of the second.
+fn is_older(product: &Path, source: &Path) -> bool {
     let made = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
-    made(profile).is_none_or(|profile| made(binary).is_none_or(|binary| profile < binary))
+    made(product).is_none_or(|product| made(source).is_none_or(|source| product < source))
 }
 
-/// The release profile with these flags; they are not for what runs while building, hence `--target`.
-fn build(folder: &Path, host: &str, flags: &str) -> Result<PathBuf> {
+/// The release profile with these flags; they are not for what runs while building, hence `--target`. Without lines of
+/// the source: what comes after the link cannot keep them.
+fn build(folder: &Path, flags: &str) -> Result<PathBuf> {
+    let host = rustc("host: ", &["-vV"])?;
     eprintln!("building daypass, profile `release`, {flags}");
     let status = cargo()
         .args(["build", "--locked", "--package", "daypass", "--bin", "daypass", "--release"])
-        .args(["--target", host, "--target-dir"])
+        .args(["--target", &host, "--target-dir"])
         .arg(folder)
+        .envs([("CARGO_PROFILE_RELEASE_DEBUG", "0"), ("CARGO_PROFILE_RELEASE_STRIP", "none")])
         .env("RUSTFLAGS", flags)
         .status()
         .context("cannot start cargo")?;

@@ -24,6 +24,9 @@ pub(crate) const H2LOAD: Tool = Tool { program: "h2load", package: "nghttp2-clie
 pub(crate) const HAPROXY: Tool = Tool { program: "haproxy", package: "haproxy", flag: "-v" };
 pub(crate) const VALGRIND: Tool = Tool { program: "valgrind", package: "valgrind", flag: "--version" };
 pub(crate) const NODE: Tool = Tool { program: "node", package: "nodejs", flag: "--version" };
+/// Its programs by their own names, beside which they find their parts, are in [`BOLT_PROGRAMS`].
+pub(crate) const BOLT: Tool = Tool { program: "llvm-bolt-19", package: "bolt-19", flag: "--version" };
+pub(crate) const BOLT_PROGRAMS: &str = "/usr/lib/llvm-19/bin";
 const CURL: Tool = Tool { program: "curl", package: "curl", flag: "--version" };
 const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", flag: "version" };
 /// It has no flag for its version; without any it complains of its configuration, or begins to serve.

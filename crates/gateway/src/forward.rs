@@ -26,7 +26,7 @@ use crate::h1::client::{Sending, Sent};
 use crate::h1::head::Asked;
 use crate::h1::wire::{Broken as Unread, Piece};
 use crate::headers;
-use crate::join::{Passed, Side, join};
+use crate::join::{Joined, Passed, Side, join};
 use crate::limits::Slot;
 use crate::name::Name;
 use crate::outgoing::Outgoing;
@@ -458,10 +458,11 @@ pub(crate) struct Switched {
 impl Switched {
     /// Passes bytes both ways until both sides close, or one has for a while, or the access ends. The answer's
     /// head is in the client's outbox.
-    pub(crate) async fn pass(mut self, client: &impl Side) {
+    pub(crate) async fn pass(mut self, client: &impl Side) -> Joined {
         let status = self.entry.status_given();
         let Some(upstream) = self.lease.as_ref().and_then(Lease::wire) else {
-            return self.entry.fail(status, Reason::UpstreamMalformed);
+            self.entry.fail(status, Reason::UpstreamMalformed);
+            return Joined::Over;
         };
         let (passed, uploaded) = (Passed::default(), Rc::new(Progress::default()));
         self.entry.progress = Some(uploaded.clone());
@@ -480,9 +481,11 @@ impl Switched {
                 // What waits in the system's buffers is not to be had any more, either.
                 client.reset();
                 self.entry.cut(status, why);
+                Joined::Cut
             }
             None => {
                 self.entry.complete();
+                Joined::Over
             }
         }
     }

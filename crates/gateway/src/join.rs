@@ -53,8 +53,18 @@ pub(crate) struct Passed {
     pub(crate) down: Cell<u64>,
 }
 
+/// How what was joined came apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// A side ended it.
+    Over,
+    /// It may not go on: the client was reset.
+    Cut,
+}
+
 /// Passes bytes until both sides have ended, or one of them breaks off, or is waited for in vain: one that takes
-/// nothing for [`CLIENT_STALL_TIME_MAX`], or the last for [`HALF_CLOSED_TIME_MAX`].
+/// nothing for [`CLIENT_STALL_TIME_MAX`], or the last for [`HALF_CLOSED_TIME_MAX`]. What a side said before it broke
+/// off is passed on.
 pub(crate) async fn join(client: &impl Side, upstream: &impl Side, passed: &Passed, alarm: &Alarm) {
     let (mut up, mut down) = (Way::Open, Way::Open);
     let mut wait = Wait::Free;
@@ -63,7 +73,7 @@ pub(crate) async fn join(client: &impl Side, upstream: &impl Side, passed: &Pass
         let went_down = down.poll(upstream, client, &passed.down, cx);
         let now = match (went_up, went_down) {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(()),
-            // Whichever side broke off, the exchange is over.
+            // Whichever side broke off, all that it said was read.
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(()),
             (Poll::Ready(Ok(())), Poll::Pending) | (Poll::Pending, Poll::Ready(Ok(()))) => Wait::Last,
             (Poll::Pending, Poll::Pending) => Wait::of(client, upstream),
@@ -126,16 +136,22 @@ impl Way {
             match self {
                 Self::Ended => return Poll::Ready(Ok(())),
                 Self::Ending => {
-                    ready!(to.poll_flush(cx))?;
-                    ready!(to.poll_shutdown(cx))?;
+                    if ready!(to.poll_flush(cx)).is_ok() {
+                        let _ = ready!(to.poll_shutdown(cx));
+                    }
                     *self = Self::Ended;
                 }
                 Self::Open => {
                     let moved = to.fill(|out| from.move_to(out));
                     count.set(count.get().saturating_add(moved as u64));
-                    let flushed = to.poll_flush(cx)?;
-                    if flushed.is_pending() && to.held() >= OUTBOX_BYTES_MAX {
-                        return Poll::Pending;
+                    match to.poll_flush(cx) {
+                        Poll::Pending if to.held() >= OUTBOX_BYTES_MAX => return Poll::Pending,
+                        Poll::Pending | Poll::Ready(Ok(())) => {}
+                        // It broke off, but may have said something before: the other way finds out.
+                        Poll::Ready(Err(_)) => {
+                            *self = Self::Ended;
+                            continue;
+                        }
                     }
                     if ready!(from.poll_read(cx))? == 0 {
                         *self = Self::Ending;
@@ -151,7 +167,7 @@ mod tests {
     use std::pin::pin;
     use std::rc::Rc;
 
-    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -165,6 +181,31 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         (Wire::new(Transport::Tcp(listener.accept().await.unwrap().0)), far)
+    }
+
+    #[tokio::test]
+    async fn what_a_side_said_before_it_broke_off_arrives() {
+        let ((client, mut client_end), (upstream, mut upstream_end)) = (connected().await, connected().await);
+        let (passed, alarms) = (Passed::default(), Rc::new(Alarms::default()));
+        let alarm = alarms.alarm();
+        let mut joined = pin!(join(&client, &upstream, &passed, &alarm));
+        let mut poll = async || poll_fn(|cx| Poll::Ready(joined.as_mut().poll(cx).is_ready())).await;
+        client_end.write_all(b"unread").await.unwrap();
+        while passed.up.get() == 0 {
+            assert!(!poll().await);
+            tokio::task::yield_now().await;
+        }
+        client_end.write_all(b"more").await.unwrap();
+        tokio::task::yield_now().await;
+        // Closed with something unread: a reset, which the next write to it finds before its last words are read.
+        upstream_end.write_all(b"last words").await.unwrap();
+        drop(upstream_end);
+        while !poll().await {
+            tokio::task::yield_now().await;
+        }
+        let mut heard = [0; 10];
+        client_end.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"last words");
     }
 
     #[tokio::test]

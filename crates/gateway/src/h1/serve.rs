@@ -27,6 +27,7 @@ use crate::bounds::{
 use crate::core::{Core, Phase};
 use crate::fields::Sink as _;
 use crate::forward::{Brought, Relay, Switched};
+use crate::join::Joined;
 use crate::peer::Caller;
 use crate::respond::{Closes, Names, Own, Reply, problem};
 use crate::trace::Trace;
@@ -186,8 +187,10 @@ impl Connection<'_> {
             Reply::Gone => Next::Drop,
             Reply::Switch(switched) => {
                 self.write_switch(&switched);
-                switched.pass(&*self.wire).await;
-                Next::Drop
+                match switched.pass(&*self.wire).await {
+                    Joined::Over => Next::Linger,
+                    Joined::Cut => Next::Drop,
+                }
             }
         }
     }

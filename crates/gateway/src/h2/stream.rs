@@ -208,7 +208,7 @@ impl Answering {
         // Neither is used over HTTP/2 (RFC 8441, section 5): the upstream proved itself to us.
         fields.retain(|field| field.text != b"sec-websocket-accept" && field.name != Name::SecWebsocketKey);
         if let Ok(sending) = self.respond.send_response(response(StatusCode::OK, &fields), false) {
-            switched.pass(&Tunnel::new(receiving, sending)).await;
+            let _ = switched.pass(&Tunnel::new(receiving, sending)).await;
         }
     }
 }

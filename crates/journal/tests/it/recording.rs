@@ -1,5 +1,6 @@
 //! What is recorded when nothing fails.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -311,6 +312,31 @@ fn a_journal_has_one_writer_and_one_node() {
     let other = journal::Options { node: "node-2".parse().unwrap(), ..world.options.clone() };
     let opened = journal::Journal::open(other, world.clock.clone());
     assert!(matches!(opened, Err(OpenError::OtherNode { .. })));
+}
+
+#[test]
+fn what_is_written_ahead_stays_within_what_was_allocated_and_is_no_record() {
+    let world = World::new();
+    let (journal, _) = world.open();
+    let mut sizes = BTreeMap::new();
+    let mut grown = || {
+        let files = std::fs::read_dir(&world.directory).unwrap().map(Result::unwrap);
+        let segments = files.filter(|file| file.path().extension().is_some_and(|kind| kind == "log"));
+        let of = |file: std::fs::DirEntry| (file.path(), file.metadata().unwrap().len());
+        segments.map(of).filter(|(path, bytes)| *bytes > *sizes.entry(path.clone()).or_insert(*bytes)).count()
+    };
+    let path = format!("/{}", "a".repeat(2_000));
+    on_lane(&journal, async |lane| {
+        for _ in 0..300 {
+            pass(&world, &lane, &path).await;
+            assert_eq!(grown(), 0);
+        }
+        lane.flush().await;
+    });
+    assert!(sizes.len() > 2);
+    let (_journal, recovered) = world.copy().open();
+    assert_eq!((recovered.unknown, recovered.torn_bytes), (0, 0));
+    assert_eq!(world.rows().len(), 300);
 }
 
 #[test]

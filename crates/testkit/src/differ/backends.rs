@@ -206,7 +206,8 @@ fn nginx() -> Result<Backend, String> {
     Ok(backend("nginx", port, report, Some((child, folder))))
 }
 
-/// Bodies are read, and so can be logged, only where they are passed on.
+/// Bodies are read, and so can be logged, only where they are passed on. What nginx writes where there is none, `-`, may
+/// be a body, hence the `=`.
 fn nginx_conf(folder: &Path, port: u16, inner: u16) -> String {
     let fields: String = FIELDS.iter().map(|name| format!("\"$http_{}", name.replace('-', "_"))).collect();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
@@ -215,7 +216,8 @@ fn nginx_conf(folder: &Path, port: u16, inner: u16) -> String {
     let folder = folder.display();
     format!(
         "daemon off;\nworker_processes 1;\npid nginx.pid;\nevents {{ worker_connections 4096; }}\nhttp {{
-  log_format seen escape=default '$status\"$request_method\"$request_uri{fields}\"$request_body';
+  map $request_body $body {{ '' ''; default =$request_body; }}
+  log_format seen escape=default '$status\"$request_method\"$request_uri{fields}\"$body';
   keepalive_requests 1000000000;\n  keepalive_timeout 60s;\n  large_client_header_buffers 8 64k;
   client_max_body_size 0;\n  client_body_buffer_size 256k;
 {temporary}  upstream inner {{ server 127.0.0.1:{inner}; keepalive 64; keepalive_requests 1000000000; }}
@@ -244,7 +246,7 @@ fn nginx_line(line: &str) -> Option<Seen> {
     let present = FIELDS.iter().zip(values).filter(|(_, value)| **value != "-");
     let text = |escaped: &str| String::from_utf8_lossy(&unescaped(escaped)).into_owned();
     let fields = present.map(|(name, value)| ((*name).to_owned(), text(value))).collect();
-    let body = body.first().filter(|body| **body != "-").map(|body| unescaped(body)).unwrap_or_default();
+    let body = body.first().and_then(|body| body.strip_prefix('=')).map(unescaped).unwrap_or_default();
     Some(seen(text(method), text(target), fields, body))
 }
 

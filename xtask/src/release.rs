@@ -5,6 +5,7 @@
 //! what runs together lies together. What is left from an earlier run is used again while nothing changed.
 //! Not here: packages, signatures and where a release goes.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,7 +60,8 @@ fn guided(kept: &Path) -> Result<PathBuf> {
 /// Lays a binary's functions and their blocks out anew, by what they do under load.
 fn laid_out(binary: &Path, kept: &Path) -> Result<PathBuf> {
     let (done, profile) = (kept.join("daypass"), kept.join("daypass.fdata"));
-    if !is_older(&done, binary) {
+    // This program says how, so that a change of it counts as well.
+    if !is_older(&done, binary) && !is_older(&done, &env::current_exe()?) {
         return Ok(done);
     }
     tools::require(&[&tools::BOLT])?;
@@ -104,8 +106,8 @@ fn is_older(product: &Path, source: &Path) -> bool {
     made(product).is_none_or(|product| made(source).is_none_or(|source| product < source))
 }
 
-/// The release profile with these flags; they are not for what runs while building, hence `--target`. Without lines of
-/// the source: what comes after the link cannot keep them.
+/// The release profile with these flags; they are not for what runs while building, hence `--target`. With the
+/// symbols, by which the layout is done, and without lines of the source, which the profile strips anyway.
 fn build(folder: &Path, flags: &str) -> Result<PathBuf> {
     let host = rustc("host: ", &["-vV"])?;
     eprintln!("building daypass, profile `release`, {flags}");

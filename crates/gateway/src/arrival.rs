@@ -113,8 +113,11 @@ struct Fault<'a> {
 impl Fault<'_> {
     fn detail(&self) -> Cow<'static, str> {
         let Some(name) = self.name else { return self.why.into() };
-        let shown = name.get(..HEADER_NAME_BYTES_MAX).unwrap_or(name);
-        format!("{}: `{}`", self.why, shown.escape_ascii()).into()
+        let (shown, more) = match name.get(..HEADER_NAME_BYTES_MAX) {
+            Some(shown) if shown.len() < name.len() => (shown, "..."),
+            _ => (name, ""),
+        };
+        format!("{}: `{}{more}`", self.why, String::from_utf8_lossy(shown)).into()
     }
 }
 

@@ -60,7 +60,7 @@ pub const UPSTREAM_PING_TIME: Duration = Duration::from_secs(5);
 pub const TCP_KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
 /// How often alarms are looked at: what is due may be late by twice as much.
 pub const ALARM_TICK: Duration = Duration::from_millis(50);
-/// The longest header name shown in a refusal, in bytes: the rest is cut off.
+/// The longest header name shown in a refusal, in bytes: the rest is cut off, and `...` shows it.
 pub const HEADER_NAME_BYTES_MAX: usize = 128;
 /// The longest `User-Agent` that is recorded, in bytes: the rest is cut off.
 pub const USER_AGENT_BYTES_MAX: usize = 256;

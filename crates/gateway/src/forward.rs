@@ -462,30 +462,30 @@ impl Switched {
         let status = self.entry.status_given();
         let Some(upstream) = self.lease.as_ref().and_then(Lease::wire) else {
             self.entry.fail(status, Reason::UpstreamMalformed);
-            return Joined::Over;
+            return Joined::Short;
         };
         let (passed, uploaded) = (Passed::default(), Rc::new(Progress::default()));
         self.entry.progress = Some(uploaded.clone());
-        let cut = {
+        let end = {
             let mut joined = pin!(join(client, upstream, &passed, &self.alarm));
             poll_fn(|cx| match self.ticket.poll_cut(cx) {
-                Poll::Ready(why) => Poll::Ready(Some(why)),
-                Poll::Pending => joined.as_mut().poll(cx).map(|()| None),
+                Poll::Ready(why) => Poll::Ready(Err(why)),
+                Poll::Pending => joined.as_mut().poll(cx).map(Ok),
             })
             .await
         };
         uploaded.bytes.set(passed.up.get());
         self.entry.response_bytes = passed.down.get();
-        match cut {
-            Some(why) => {
+        match end {
+            Err(why) => {
                 // What waits in the system's buffers is not to be had any more, either.
                 client.reset();
                 self.entry.cut(status, why);
-                Joined::Cut
+                Joined::Short
             }
-            None => {
+            Ok(joined) => {
                 self.entry.complete();
-                Joined::Over
+                joined
             }
         }
     }

@@ -56,34 +56,35 @@ pub(crate) struct Passed {
 /// How what was joined came apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Joined {
-    /// A side ended it.
-    Over,
-    /// It may not go on: the client was reset.
-    Cut,
+    /// What was said has gone out, as far as somebody took it.
+    Whole,
+    /// Something was not waited for.
+    Short,
 }
 
 /// Passes bytes until both sides have ended, or one of them breaks off, or is waited for in vain: one that takes
 /// nothing for [`CLIENT_STALL_TIME_MAX`], or the last for [`HALF_CLOSED_TIME_MAX`]. What a side said before it broke
 /// off is passed on.
-pub(crate) async fn join(client: &impl Side, upstream: &impl Side, passed: &Passed, alarm: &Alarm) {
+pub(crate) async fn join(client: &impl Side, upstream: &impl Side, passed: &Passed, alarm: &Alarm) -> Joined {
     let (mut up, mut down) = (Way::Open, Way::Open);
     let mut wait = Wait::Free;
     poll_fn(|cx| {
-        let went_up = up.poll(client, upstream, &passed.up, cx);
-        let went_down = down.poll(upstream, client, &passed.down, cx);
-        let now = match (went_up, went_down) {
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(()),
-            // Whichever side broke off, all that it said was read.
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(()),
-            (Poll::Ready(Ok(())), Poll::Pending) | (Poll::Pending, Poll::Ready(Ok(()))) => Wait::Last,
-            (Poll::Pending, Poll::Pending) => Wait::of(client, upstream),
+        // Each goes as far as it can; where it stands says the rest.
+        let _ = up.poll(client, upstream, &passed.up, cx);
+        let _ = down.poll(upstream, client, &passed.down, cx);
+        let now = match (up, down) {
+            (Way::Ended, Way::Ended) | (Way::Broken, _) | (_, Way::Broken) => {
+                return Poll::Ready(Joined::Whole);
+            }
+            (Way::Ended | Way::Breaking, _) | (_, Way::Ended | Way::Breaking) => Wait::Last,
+            (Way::Open | Way::Ending, Way::Open | Way::Ending) => Wait::of(client, upstream),
         };
         if std::mem::replace(&mut wait, now) != now {
             now.arm(alarm);
         }
-        alarm.poll(cx)
+        alarm.poll(cx).map(|()| Joined::Short)
     })
-    .await;
+    .await
 }
 
 /// What two joined wires wait for.
@@ -121,6 +122,9 @@ enum Way {
     /// Its source has ended; what it said is still on its way.
     Ending,
     Ended,
+    /// Its source broke off; what it said is still on its way.
+    Breaking,
+    Broken,
 }
 
 impl Way {
@@ -130,16 +134,20 @@ impl Way {
         to: &impl Side,
         count: &Cell<u64>,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<()> {
         // Each turn moves bytes, ends the way, or waits.
         loop {
             match self {
-                Self::Ended => return Poll::Ready(Ok(())),
+                Self::Ended | Self::Broken => return Poll::Ready(()),
                 Self::Ending => {
                     if ready!(to.poll_flush(cx)).is_ok() {
                         let _ = ready!(to.poll_shutdown(cx));
                     }
                     *self = Self::Ended;
+                }
+                Self::Breaking => {
+                    let _ = ready!(to.poll_flush(cx));
+                    *self = Self::Broken;
                 }
                 Self::Open => {
                     let moved = to.fill(|out| from.move_to(out));
@@ -153,8 +161,10 @@ impl Way {
                             continue;
                         }
                     }
-                    if ready!(from.poll_read(cx))? == 0 {
-                        *self = Self::Ending;
+                    match ready!(from.poll_read(cx)) {
+                        Ok(0) => *self = Self::Ending,
+                        Ok(_) => {}
+                        Err(_) => *self = Self::Breaking,
                     }
                 }
             }
@@ -203,9 +213,40 @@ mod tests {
         while !poll().await {
             tokio::task::yield_now().await;
         }
+        assert_eq!(passed.down.get(), 10);
         let mut heard = [0; 10];
         client_end.read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard, b"last words");
+    }
+
+    #[tokio::test]
+    async fn a_slow_client_is_given_the_last_words_too() {
+        let ((client, mut client_end), (upstream, mut upstream_end)) = (connected().await, connected().await);
+        let (passed, alarms) = (Passed::default(), Rc::new(Alarms::default()));
+        let alarm = alarms.alarm();
+        let mut joined = pin!(join(&client, &upstream, &passed, &alarm));
+        let mut poll = async || poll_fn(|cx| Poll::Ready(joined.as_mut().poll(cx).is_ready())).await;
+        client_end.write_all(b"unread").await.unwrap();
+        while passed.up.get() == 0 {
+            assert!(!poll().await);
+            tokio::task::yield_now().await;
+        }
+        // Until the client's socket takes no more, and what it does not take was read.
+        let mut said = 0;
+        while client.unsent() == 0 {
+            upstream_end.write_all(&[b'x'; 4 * 1024]).await.unwrap();
+            said += 4 * 1024;
+            while passed.down.get() < said {
+                assert!(!poll().await);
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(upstream_end);
+        while !poll().await {
+            let _ = client_end.try_read(&mut [0; 8 * 1024]);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(client.unsent(), 0);
     }
 
     #[tokio::test]

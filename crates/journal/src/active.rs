@@ -7,7 +7,8 @@ use crate::disk::{Disk, DiskFile};
 use crate::segment::{Header, SegmentName};
 
 /// A commit that waits for the disk writes up to a multiple of this, the rest as zeros: those that follow then write
-/// over what is there, and the file system has nothing else to make durable.
+/// over what is there, and a file system that overwrites in place has nothing else to make durable. It costs writing
+/// each byte twice. Where no room can be allocated ahead, a full disk is found by so much sooner.
 const AHEAD_BYTES: u64 = 128 * 1024;
 
 /// The one segment that grows.
@@ -19,7 +20,7 @@ pub(crate) struct Active {
     offset: u64,
     /// How many bytes were allocated.
     capacity: u64,
-    /// How many of them were written, if only with zeros.
+    /// How many of them were written by commits that wait for the disk, if only with zeros.
     filled: u64,
 }
 
@@ -66,7 +67,8 @@ impl Active {
         self.capacity.saturating_sub(self.offset)
     }
 
-    /// Writes one commit. On an error nothing of it counts, and this segment must not be written again.
+    /// Writes one commit; `bytes` may be longer afterwards. On an error nothing of it counts, and this segment must not
+    /// be written again.
     pub(crate) fn commit(&mut self, bytes: &mut Vec<u8>, sync: Sync) -> io::Result<()> {
         let end = self.offset + bytes.len() as u64;
         if sync == Sync::Now && end > self.filled {

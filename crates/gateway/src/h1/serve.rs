@@ -188,8 +188,8 @@ impl Connection<'_> {
             Reply::Switch(switched) => {
                 self.write_switch(&switched);
                 match switched.pass(&*self.wire).await {
-                    Joined::Over => Next::Linger,
-                    Joined::Cut => Next::Drop,
+                    Joined::Whole => Next::Linger,
+                    Joined::Short => Next::Drop,
                 }
             }
         }

@@ -48,6 +48,8 @@ pub(crate) struct Faults {
     pub(crate) rename: Option<io::ErrorKind>,
     /// Syncs do not come back.
     pub(crate) hung: Option<()>,
+    /// Where each write ended.
+    pub(crate) ends: Vec<u64>,
 }
 
 /// The machine's disk, which fails when told to, and which does not wait for its platters: no power is cut here.
@@ -70,6 +72,11 @@ impl BadDisk {
             self.1.fetch_add(1, Ordering::AcqRel);
             Err(kind.into())
         })
+    }
+
+    /// Where each write ended.
+    pub(crate) fn ends(&self) -> Vec<u64> {
+        self.0.0.lock().unwrap().ends.clone()
     }
 
     /// Waits until so many more calls have failed.
@@ -115,6 +122,7 @@ impl DiskFile for BadFile {
             self.file.write_all_at(&bytes[..torn], at)?;
             return Err(fault);
         }
+        self.disk.0.0.lock().unwrap().ends.push(at + bytes.len() as u64);
         self.file.write_all_at(bytes, at)
     }
 

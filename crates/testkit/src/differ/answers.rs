@@ -212,16 +212,17 @@ async fn serve(stream: TcpStream, shared: Shared) {
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let number = target.trim_start_matches("/a").parse().unwrap_or(0);
         let id = head.field("x-request-id").unwrap_or_default().to_owned();
+        let bytes;
+        (bytes, then) = generated(number, &id);
         shared.keep(Seen {
             connection,
             method,
             target,
             fields: head.fields,
             raw: head.raw,
+            unanswered: bytes.is_empty(),
             ..Seen::default()
         });
-        let bytes;
-        (bytes, then) = generated(number, &id);
         if wire.send(&bytes).await.is_err() || then == Then::Close {
             return;
         }

@@ -29,6 +29,8 @@ pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
 pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// A buffer that a burst made longer than this is given back, in bytes.
 pub const KEPT_BUFFER_BYTES_MAX: usize = 8 * 1024;
+/// How many buffers of each kind a core keeps for the next message.
+pub const SPARE_BUFFERS_MAX: usize = 64;
 /// The most empty lines in front of a request line (RFC 9112, section 2.2): beyond it malformed.
 pub const EMPTY_LINES_MAX: usize = 1;
 /// The most interim answers of an upstream before its final one: beyond it `upstream_malformed`.

@@ -5,6 +5,7 @@
 //! Not here: HTTP/2 (see `h2`), what a request may do (see `pipeline`).
 
 pub(crate) mod answer;
+mod buffers;
 pub(crate) mod client;
 pub(crate) mod framing;
 pub(crate) mod head;

@@ -12,8 +12,9 @@ use std::task::{Context, Poll, ready};
 use http::HeaderMap;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
+use super::buffers::{Begun, Inbox, Outbox};
 use super::framing::{Decoded, Decoder, Unframed};
-use crate::bounds::{BODY_INBOX_BYTES_MAX, INBOX_BYTES, KEPT_BUFFER_BYTES_MAX, PIECE_BYTES_MAX};
+use crate::bounds::{BODY_INBOX_BYTES_MAX, INBOX_BYTES, PIECE_BYTES_MAX};
 use crate::descriptors::Descriptor;
 use crate::fields::FieldList;
 use crate::join::Side;
@@ -111,7 +112,7 @@ impl Wire {
 
     /// Where what is to be written is put.
     pub(crate) fn outbox(&self) -> RefMut<'_, Vec<u8>> {
-        RefMut::map(self.outbox.borrow_mut(), |outbox| &mut outbox.bytes)
+        RefMut::map(self.outbox.borrow_mut(), Outbox::room)
     }
 
     /// A message begins with what is in the outbox now.
@@ -176,8 +177,8 @@ impl Wire {
         let mut buffer = ReadBuf::new(room);
         ready!(Pin::new(&mut *self.io.borrow_mut()).poll_read(cx, &mut buffer))?;
         let read = buffer.filled().len();
-        inbox.was_filled = buffer.remaining() == 0;
-        inbox.end = inbox.end.saturating_add(read);
+        let was_filled = buffer.remaining() == 0;
+        inbox.add(read, was_filled);
         Poll::Ready(Ok(read))
     }
 
@@ -284,10 +285,7 @@ impl Wire {
         if inbox.is_empty() {
             *inbox = Inbox::default();
         }
-        let mut outbox = self.outbox.borrow_mut();
-        if outbox.unsent() == 0 {
-            (outbox.bytes, outbox.sent) = (Vec::new(), 0);
-        }
+        self.outbox.borrow_mut().reset();
     }
 
     /// Gives back what a burst has taken.
@@ -319,7 +317,7 @@ impl Side for Wire {
     }
 
     fn held(&self) -> usize {
-        self.outbox().len()
+        self.outbox.borrow().bytes.len()
     }
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -332,129 +330,6 @@ impl Side for Wire {
 
     fn reset(&self) {
         self.reset();
-    }
-}
-
-/// What was read, from `start` to `end` of a buffer that was zeroed once.
-#[derive(Debug, Default)]
-struct Inbox {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    /// Whether the last read left no room: then there is more, and a longer buffer saves calls.
-    was_filled: bool,
-}
-
-impl Inbox {
-    fn bytes(&self) -> &[u8] {
-        self.buffer.get(self.start..self.end).unwrap_or_default()
-    }
-
-    const fn len(&self) -> usize {
-        self.end.saturating_sub(self.start)
-    }
-
-    const fn is_settled(&self) -> bool {
-        self.buffer.capacity() == 0
-    }
-
-    /// Takes in the first bytes.
-    fn begin(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.buffer.resize(INBOX_BYTES.max(bytes.len()), 0);
-        if let Some(room) = self.buffer.get_mut(..bytes.len()) {
-            room.copy_from_slice(bytes);
-        }
-        (self.start, self.end, self.was_filled) = (0, bytes.len(), bytes.len() == INBOX_BYTES);
-    }
-
-    const fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.start = self.start.saturating_add(bytes).min(self.end);
-        if self.is_empty() {
-            (self.start, self.end) = (0, 0);
-        }
-    }
-
-    /// Room for more, unless `most` bytes are there already.
-    fn room(&mut self, most: usize) -> Option<&mut [u8]> {
-        if self.len() >= most {
-            return None;
-        }
-        if self.end == self.buffer.len() && self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.len());
-        }
-        if self.end == self.buffer.len() || (self.was_filled && self.buffer.len() < most) {
-            let longer = self.buffer.len().saturating_mul(2).clamp(INBOX_BYTES, most.max(INBOX_BYTES));
-            self.buffer.resize(longer, 0);
-        }
-        self.buffer.get_mut(self.end..)
-    }
-
-    fn shrink(&mut self) {
-        if self.is_empty() && self.buffer.len() > INBOX_BYTES {
-            *self = Self::default();
-        }
-    }
-}
-
-/// What is to be written, `sent` bytes of which are.
-#[derive(Debug, Default)]
-struct Outbox {
-    bytes: Vec<u8>,
-    sent: usize,
-    begun: Begun,
-    /// How much was ever written.
-    passed: u64,
-}
-
-/// Whether something of a message has gone out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Begun {
-    #[default]
-    No,
-    Yes,
-}
-
-impl Outbox {
-    fn rest(&self) -> &[u8] {
-        self.bytes.get(self.sent..).unwrap_or_default()
-    }
-
-    fn unsent(&self) -> usize {
-        self.rest().len()
-    }
-
-    fn poll_flush(&mut self, io: &RefCell<Transport>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.unsent() > 0 {
-            let written = ready!(Pin::new(&mut *io.borrow_mut()).poll_write(cx, self.rest()))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.begun = Begun::Yes;
-            self.sent = self.sent.saturating_add(written);
-            self.passed = self.passed.saturating_add(written as u64);
-        }
-        self.reset();
-        // TLS may hold some of it back.
-        Pin::new(&mut *io.borrow_mut()).poll_flush(cx)
-    }
-
-    fn reset(&mut self) {
-        if self.unsent() > 0 {
-            return;
-        }
-        self.sent = 0;
-        if self.bytes.capacity() > KEPT_BUFFER_BYTES_MAX {
-            self.bytes = Vec::new();
-        }
-        self.bytes.clear();
     }
 }
 
@@ -484,7 +359,10 @@ mod tests {
             assert_eq!(wire.unsent(), 6, "what is not sent is kept");
             poll_fn(|cx| wire.poll_flush(cx)).await.unwrap();
             wire.settle();
-            assert_eq!((wire.inbox.borrow().buffer.capacity(), wire.outbox().capacity()), (0, 0));
+            assert_eq!(
+                (wire.inbox.borrow().buffer.capacity(), wire.outbox.borrow().bytes.capacity()),
+                (0, 0)
+            );
             assert!(poll_fn(|cx| Poll::Ready(wire.poll_read(cx, INBOX_BYTES))).await.is_pending());
             assert_eq!(wire.inbox.borrow().buffer.capacity(), 0, "nor does waiting take any");
         }

@@ -67,7 +67,8 @@ pub(crate) enum Inbound {
     /// A client's stream.
     Http2(Receiving),
     /// An upstream's stream.
-    Upstream(Incoming),
+    /// Boxed: it is larger than all others.
+    Upstream(Box<Incoming>),
 }
 
 impl Inbound {
@@ -205,13 +206,13 @@ pub(crate) struct Upload {
     bytes_max: u64,
     progress: Rc<Progress>,
     /// How fast its client sends it, by whose time; `None` where it may be as slow as it likes.
-    pace: Option<(Pace, Rc<Alarm>)>,
+    pace: Option<Box<(Pace, Rc<Alarm>)>>,
 }
 
 impl Upload {
     pub(crate) fn new(inbound: Inbound, bytes_max: u64, timed: Option<Rc<Alarm>>) -> (Self, Rc<Progress>) {
         let progress = Rc::new(Progress::default());
-        let pace = timed.map(|alarm| (Pace::default(), alarm));
+        let pace = timed.map(|alarm| Box::new((Pace::default(), alarm)));
         (Self { inbound, bytes_max, progress: progress.clone(), pace }, progress)
     }
 
@@ -252,7 +253,7 @@ impl Upload {
         let before = out.len();
         let polled = self.inbound.poll_piece(cx, out);
         let Poll::Ready(piece) = polled else {
-            if let Some((pace, alarm)) = &mut self.pace {
+            if let Some((pace, alarm)) = self.pace.as_deref_mut() {
                 pace.wait(alarm.now());
                 self.progress.owed.set(true);
             }
@@ -261,7 +262,7 @@ impl Upload {
         };
         self.progress.owed.set(false);
         let bytes = out.len().saturating_sub(before) as u64;
-        if let Some((pace, alarm)) = &mut self.pace {
+        if let Some((pace, alarm)) = self.pace.as_deref_mut() {
             pace.take(bytes, alarm.now());
             if pace.is_too_slow() {
                 return Poll::Ready(Err(self.stop(Stopped::Client)));

@@ -11,6 +11,7 @@ use std::{fmt, io};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::io::Errno;
+use socket2::SockRef;
 use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
 use tokio::sync::Notify;
 
@@ -20,10 +21,9 @@ use crate::core::LocalExecutor;
 use crate::descriptors::Descriptor;
 use crate::endpoint::{Dial, Endpoint};
 use crate::health::Trouble;
-use crate::listen::keep_alive;
 use crate::shared::Sender;
 use crate::tls::Unproven;
-use crate::transport::Transport;
+use crate::transport::{Transport, set_up};
 
 /// Why nothing of a request was sent to an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +89,7 @@ async fn secured(endpoint: &Endpoint, stage: &Cell<Unconnected>) -> Result<Trans
 
 async fn tcp(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    keep_alive(&stream)?;
+    set_up(&SockRef::from(&stream))?;
     Ok(stream)
 }
 

@@ -32,7 +32,7 @@ use crate::name::Name;
 use crate::outgoing::Outgoing;
 use crate::picture::Picture;
 use crate::record::{Admitted, Entry};
-use crate::respond::{Names, Reply, problem, status};
+use crate::respond::{Names, Reply, problem, request_id, status};
 use crate::streams::{Kind, Ticket};
 use crate::trace::traceparent;
 use crate::upstream::{Answered, Lease, SendFailure};
@@ -56,8 +56,7 @@ pub(crate) async fn forward(
     brought: Brought<'_>,
 ) -> Reply {
     let Brought { fields, inbound, alarm } = brought;
-    let names = Names::new(head.id, core.node(), admitted.entry.receipt());
-    let answers = Answers { core, head, names: &names };
+    let answers = Answers { core, head };
     if let Some(why) = admitted.ticket.why_cut() {
         return answers.cut(&mut admitted, why);
     }
@@ -70,14 +69,14 @@ pub(crate) async fn forward(
         return answers.failure(&mut admitted, SendFailure::Unreachable);
     };
     let tried = RefCell::new(None);
-    let traceparent = traceparent(head.trace.id(), core.random());
+    let (request_id, traceparent) = (request_id(head.id), traceparent(head.trace.id(), core.random()));
     let own_key = (head.opening == Opening::Connect).then(|| websocket::key([core.random(), core.random()]));
     let outgoing = Outgoing {
         head,
         admitted: &admitted,
         fields,
         forward,
-        request_id: &names.request_id,
+        request_id: &request_id,
         traceparent: &traceparent,
         own_key: own_key.as_ref(),
         tried: &tried,
@@ -117,7 +116,7 @@ pub(crate) async fn forward(
                 // RFC 8441, section 5: over HTTP/2 nothing is switched but begun.
                 admitted.entry.status = Some(StatusCode::OK.as_u16());
             }
-            switch(admitted, answered, &names, alarm)
+            answers.switch(admitted, answered, alarm)
         }
         // RFC 8441, section 5: any success would say that the stream is a WebSocket.
         Ok(Ok(answered)) if head.opening == Opening::Connect && answered.status.is_success() => {
@@ -125,7 +124,7 @@ pub(crate) async fn forward(
             admitted.entry.upstream_status = Some(answered.status.as_u16());
             answers.failure(&mut admitted, SendFailure::NotSwitched)
         }
-        Ok(Ok(answered)) => relay(admitted, answered, &names, alarm, head),
+        Ok(Ok(answered)) => answers.relay(admitted, answered, alarm),
     }
 }
 
@@ -173,23 +172,24 @@ async fn within<T>(
     .await
 }
 
-/// The answers of our own to an admitted request.
+/// The answers to an admitted request.
 struct Answers<'a> {
     core: &'a Core,
     head: &'a Head<'a>,
-    names: &'a Names,
 }
 
 impl Answers<'_> {
     /// To an exchange whose access ended before the upstream answered.
     fn cut(&self, admitted: &mut Admitted<'_>, reason: Reason) -> Reply {
+        let names = self.names(admitted);
         let refused = Refused::because(reason, "access ended while the request was under way");
         admitted.entry.cut(Some(status(reason).as_u16()), reason);
-        self.problem(&refused, self.head.fields.dialect)
+        self.problem(&refused, &names, self.head.fields.dialect)
     }
 
     /// To an exchange that the upstream did not answer.
     fn failure(&self, admitted: &mut Admitted<'_>, failure: SendFailure) -> Reply {
+        let names = self.names(admitted);
         let stopped = admitted.entry.progress.as_ref().and_then(|progress| progress.stopped.get());
         let refused = match stopped {
             // Dropped, the entry says that the client left: an answer would say something else.
@@ -207,57 +207,70 @@ impl Answers<'_> {
             (Dialect::Grpc, SendFailure::Overdue) => Dialect::GrpcLate,
             (dialect, _) => dialect,
         };
-        self.problem(&refused, dialect)
+        self.problem(&refused, &names, dialect)
     }
 
-    fn problem(&self, refused: &Refused, dialect: Dialect) -> Reply {
-        problem(refused, self.head.id, self.names, self.core.clock.now(), dialect)
+    fn problem(&self, refused: &Refused, names: &Names, dialect: Dialect) -> Reply {
+        problem(refused, self.head.id, names, self.core.clock.now(), dialect)
     }
-}
 
-/// Passes an upstream's answer on.
-fn relay(
-    admitted: Box<Admitted<'_>>,
-    answered: Answered,
-    names: &Names,
-    alarm: Rc<Alarm>,
-    head: &Head<'_>,
-) -> Reply {
-    let idle_time_max = admitted.picture.forward(admitted.api).map(|forward| forward.patience.idle);
-    let idle_time_max = idle_time_max.unwrap_or(ANSWER_IDLE_TIME);
-    let Admitted { mut entry, ticket, slot, .. } = *admitted;
-    let Answered { status, mut fields, stated_length, inbound, sending, lease } = answered;
-    entry.upstream_status = Some(status.as_u16());
-    ticket.set_kind(kind_of(&fields));
-    headers::for_client(&mut fields);
-    // A head without its body says how long that would be (RFC 9110, section 8.6); no other answer does here.
-    let states_length = head.asked() == Asked::Head || status == StatusCode::NOT_MODIFIED;
-    if let Some(bytes) = stated_length.filter(|_| states_length) {
-        fields.add(b"content-length", bytes.to_string().as_bytes());
+    /// By what an answer is found again, as long as the entry is open.
+    fn names(&self, admitted: &Admitted<'_>) -> Names {
+        Names::new(self.head.id, self.core.node(), admitted.entry.receipt())
     }
-    let bodiless = states_length || status == StatusCode::NO_CONTENT;
-    // Over HTTP/2 an upstream can send a body where HTTP/1 has none: nobody is to read it as another answer.
-    let inbound = if bodiless { Inbound::None } else { inbound };
-    let room = match inbound.length() {
-        BodyLength::None => Some(0),
-        BodyLength::Known(bytes) => Some(bytes),
-        BodyLength::Unknown => None,
-    };
-    names.stamp(&mut fields);
-    Reply::Relay(Box::new(Relay {
-        status,
-        fields,
-        inbound,
-        room,
-        entry,
-        ticket,
-        sending,
-        lease,
-        alarm,
-        idle_time_max,
-        idle: Idle::No,
-        _slot: slot,
-    }))
+    /// Passes an upstream's answer on.
+    fn relay(&self, admitted: Box<Admitted<'_>>, answered: Answered, alarm: Rc<Alarm>) -> Reply {
+        let names = self.names(&admitted);
+        let idle_time_max = admitted.picture.forward(admitted.api).map(|forward| forward.patience.idle);
+        let idle_time_max = idle_time_max.unwrap_or(ANSWER_IDLE_TIME);
+        let Admitted { mut entry, ticket, slot, .. } = *admitted;
+        let Answered { status, mut fields, stated_length, inbound, sending, lease } = answered;
+        entry.upstream_status = Some(status.as_u16());
+        ticket.set_kind(kind_of(&fields));
+        headers::for_client(&mut fields);
+        // A head without its body says how long that would be (RFC 9110, section 8.6); no other answer does here.
+        let states_length = self.head.asked() == Asked::Head || status == StatusCode::NOT_MODIFIED;
+        if let Some(bytes) = stated_length.filter(|_| states_length) {
+            fields.add(b"content-length", bytes.to_string().as_bytes());
+        }
+        let bodiless = states_length || status == StatusCode::NO_CONTENT;
+        // Over HTTP/2 an upstream can send a body where HTTP/1 has none: nobody is to read it as another answer.
+        let inbound = if bodiless { Inbound::None } else { inbound };
+        let room = match inbound.length() {
+            BodyLength::None => Some(0),
+            BodyLength::Known(bytes) => Some(bytes),
+            BodyLength::Unknown => None,
+        };
+        names.stamp(&mut fields);
+        Reply::Relay(Box::new(Relay {
+            status,
+            fields,
+            inbound,
+            room,
+            entry,
+            ticket,
+            sending,
+            lease,
+            alarm,
+            idle_time_max,
+            idle: Idle::No,
+            _slot: slot,
+        }))
+    }
+
+    /// Takes an upstream's switch to the protocol that it was asked for.
+    fn switch(&self, admitted: Box<Admitted<'_>>, answered: Answered, alarm: Rc<Alarm>) -> Reply {
+        let names = self.names(&admitted);
+        let Admitted { mut entry, ticket, slot, .. } = *admitted;
+        let Answered { status, mut fields, lease, .. } = answered;
+        entry.upstream_status = Some(status.as_u16());
+        ticket.set_kind(Kind::Websocket);
+        // A WebSocket lasts as long as its access does.
+        alarm.lift_limit();
+        headers::for_client(&mut fields);
+        names.stamp(&mut fields);
+        Reply::Switch(Box::new(Switched { fields, entry, ticket, lease, alarm, _slot: slot }))
+    }
 }
 
 fn kind_of(fields: &FieldList) -> Kind {
@@ -428,19 +441,6 @@ impl Relay {
             lease.give_back(now, std::mem::take(&mut self.fields));
         }
     }
-}
-
-/// Takes an upstream's switch to the protocol that it was asked for.
-fn switch(admitted: Box<Admitted<'_>>, answered: Answered, names: &Names, alarm: Rc<Alarm>) -> Reply {
-    let Admitted { mut entry, ticket, slot, .. } = *admitted;
-    let Answered { status, mut fields, lease, .. } = answered;
-    entry.upstream_status = Some(status.as_u16());
-    ticket.set_kind(Kind::Websocket);
-    // A WebSocket lasts as long as its access does.
-    alarm.lift_limit();
-    headers::for_client(&mut fields);
-    names.stamp(&mut fields);
-    Reply::Switch(Box::new(Switched { fields, entry, ticket, lease, alarm, _slot: slot }))
 }
 
 /// Two connections that leave HTTP together.

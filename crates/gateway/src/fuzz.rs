@@ -9,7 +9,8 @@ use crate::arrival::{Fields, Head, arrive};
 use crate::fields::FieldList;
 use crate::h1::client::{LAST_CHUNK, write_chunk};
 use crate::h1::framing::{Decoded, Decoder};
-use crate::h1::head::{Asked, Persistence, RequestHead, ResponseHead, Scan};
+use crate::h1::head::{Asked, Persistence, RequestHead, ResponseHead};
+use crate::h1::scan::Scan;
 use crate::headers;
 use crate::peer::{Peer, Security};
 use crate::shown::ShownBefore;
@@ -59,10 +60,7 @@ pub fn requests(bytes: &[u8], piece: usize) -> (Vec<Request>, End) {
         let Some(length) = head_length(line, piece) else { return (read, ending(line)) };
         let Ok(length) = length else { return (read, End::Refused) };
         let (head, behind) = line.split_at_checked(length).unwrap_or_default();
-        let mut parsed = RequestHead::default();
-        if parsed.read(head).is_err() {
-            return (read, End::Refused);
-        }
+        let Ok(parsed) = RequestHead::read(head) else { return (read, End::Refused) };
         let Some(mut request) = judged(&parsed) else { return (read, End::Refused) };
         match body(parsed.decoder(), behind, piece) {
             Ok(Some((body, used))) => {

@@ -3,20 +3,21 @@
 //! HTTP/1.1 and HTTP/2 share one port: told apart by what was agreed on in the TLS handshake, or without TLS by their
 //! first bytes. A believed proxy's connection may begin with a header of the PROXY protocol, before anything else.
 
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsStream;
 
 use crate::announced::announced;
-use crate::bounds::{DRAIN_QUIET_TIME, HEAD_TIME_MAX, TCP_KEEP_ALIVE_TIME};
+use crate::bounds::{DRAIN_QUIET_TIME, HEAD_TIME_MAX};
 use crate::connections::Why;
 use crate::core::{Core, Phase, draining};
 use crate::descriptors::Toward;
@@ -24,7 +25,7 @@ use crate::gateway::StartError;
 use crate::peer::{Caller, Peer, Security};
 use crate::source::{Place, Sources, Standing};
 use crate::tls::{Doors, ServerTls, Spoken};
-use crate::transport::Transport;
+use crate::transport::{Transport, set_up};
 use crate::{h1, h2};
 
 /// How many connections may wait to be accepted.
@@ -45,7 +46,7 @@ pub(crate) fn sockets(
     let failed = |address| move |source| StartError::Bind { address, source };
     if !given.is_empty() {
         for socket in &given {
-            socket.set_nonblocking(true).map_err(failed(address))?;
+            prepare(&SockRef::from(socket)).map_err(failed(address))?;
         }
         return Ok(given);
     }
@@ -96,10 +97,16 @@ fn bind(address: SocketAddr, share: Share) -> std::io::Result<std::net::TcpListe
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share == Share::Cores)?;
-    socket.set_nonblocking(true)?;
+    prepare(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Sets what each connection has from the socket that accepts it, and so need not be told by itself.
+fn prepare(socket: &Socket) -> std::io::Result<()> {
+    socket.set_nonblocking(true)?;
+    set_up(socket)
 }
 
 /// Accepts and serves connections until the node drains, those that wait to be accepted by then included; connections
@@ -158,30 +165,19 @@ async fn connection(
     (tls, sources): (Option<Arc<ServerTls>>, Arc<Sources>),
     phase: watch::Receiver<Phase>,
 ) {
-    if stream.set_nodelay(true).is_err() || keep_alive(&stream).is_err() {
-        return;
-    }
-    let mut stop = phase.clone();
-    let silent = async {
-        draining(&mut stop).await;
-        tokio::time::sleep(DRAIN_QUIET_TIME).await;
-    };
-    let opened = tokio::select! {
-        opened = tokio::time::timeout(HEAD_TIME_MAX, open(stream, ip, tls, &sources)) => opened,
-        // Nothing was asked yet: there is nothing more to wait for.
-        () = silent => return,
-    };
+    // Boxed: what it takes to open a connection is not held for as long as it lasts.
+    let opened = Box::pin(opened(open(stream, ip, tls, &sources), phase)).await;
     let Opened { mut transport, caller, spoken, place } = match opened {
-        Ok(Ok(opened)) => opened,
+        Some(Ok(opened)) => opened,
         // Nothing was asked: there is nothing to answer.
-        Ok(Err(NotOpened::TurnedAway(why, error))) => {
+        Some(Err(NotOpened::TurnedAway(why, error))) => {
             let last = format_args!("{ip}: {error}");
             return sources.connections.turn_away(why, last, core.clock.now());
         }
-        Ok(Err(NotOpened::Left(error))) => {
+        Some(Err(NotOpened::Left(error))) => {
             return tracing::debug!(%error, "a client did not begin to speak HTTP");
         }
-        Err(_elapsed) => return,
+        None => return,
     };
     match spoken {
         // The codecs are much larger than what waits for the first byte.
@@ -193,6 +189,18 @@ async fn connection(
         }
     }
     drop(place);
+}
+
+/// Waits for a connection to open; `None` if it takes too long, or the node drains and nothing was asked yet.
+async fn opened<T>(opening: impl Future<Output = T>, mut phase: watch::Receiver<Phase>) -> Option<T> {
+    let silent = async {
+        draining(&mut phase).await;
+        tokio::time::sleep(DRAIN_QUIET_TIME).await;
+    };
+    tokio::select! {
+        opened = tokio::time::timeout(HEAD_TIME_MAX, opening) => opened.ok(),
+        () = silent => None,
+    }
 }
 
 /// A connection of which it is known who is at its other end, and what it speaks.
@@ -259,15 +267,6 @@ fn count(sources: &Arc<Sources>, ip: IpAddr) -> Result<Place, NotOpened> {
     sources.count(ip).ok_or_else(|| NotOpened::TurnedAway(Why::Source, full()))
 }
 
-/// Has the system ask whether the other end is still there: one that vanished says nothing.
-///
-/// # Errors
-/// The connection is gone.
-pub(crate) fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
-    let often = TcpKeepalive::new().with_time(TCP_KEEP_ALIVE_TIME).with_interval(TCP_KEEP_ALIVE_TIME / 4);
-    SockRef::from(stream).set_tcp_keepalive(&often)
-}
-
 /// Looks at the first bytes without taking them. Whoever begins the preface of HTTP/2 has to finish it.
 async fn spoken(stream: &TcpStream) -> std::io::Result<Spoken> {
     let mut first = [0; H2_PREFACE.len()];
@@ -288,5 +287,26 @@ async fn spoken(stream: &TcpStream) -> std::io::Result<Spoken> {
         }
         // Peeking again at the same bytes returns at once; look again when more may have come.
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounds::TCP_KEEP_ALIVE_TIME;
+
+    #[test]
+    fn a_connection_sends_at_once_and_is_asked_after_whoever_bound_its_socket() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let given = std::net::TcpListener::bind(any).unwrap();
+        for sockets in [sockets(vec![given], any, 1).unwrap(), sockets(Vec::new(), any, 1).unwrap()] {
+            let listener = &sockets[0];
+            listener.set_nonblocking(false).unwrap();
+            let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            let accepted = SockRef::from(&accepted);
+            assert!(accepted.tcp_nodelay().unwrap() && accepted.keepalive().unwrap());
+            assert_eq!(accepted.tcp_keepalive_time().unwrap(), TCP_KEEP_ALIVE_TIME);
+        }
     }
 }

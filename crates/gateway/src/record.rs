@@ -3,19 +3,20 @@
 //! [`Entry`] closes once, whatever becomes of the request: completed, failed, cut, or — dropped — abandoned.
 
 use std::fmt::Write as _;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use access::arrival::Arrival;
-use access::authorize::PathAt;
+use access::authorize::{Authorized, PathAt};
 use access::canonical::Target;
 use access::operation::Method;
 use access::policy::{ApiIndex, Route};
 use access::refused::Known;
 use access::{Clock, GrantId, Reason, Refused, SubjectId, Timestamp};
 use arrayvec::ArrayString;
-use journal::{Closing, Ending, OpenEntry, Receipt, Request, Spent};
+use journal::{Closing, Ending, OpenEntry, Opening, Receipt, Request, Spent};
 
 use crate::arrival::Head;
 use crate::body::{Progress, Validated, body_bytes_max};
@@ -66,25 +67,42 @@ pub(crate) fn id_text(id: impl std::fmt::Display) -> IdText {
     text
 }
 
-/// Writes the intent of a validated request and waits until it is durable.
+/// Writes the intent of a validated request and waits until it is durable. What need not be kept meanwhile is not.
 ///
 /// # Errors
 /// `journal_unavailable`.
-pub(crate) async fn record_intent<'a>(
+pub(crate) fn record_intent<'a>(
     pipeline: &Pipeline,
     picture: &Arc<Picture>,
     head: &Head<'a>,
     validated: Validated<'_, 'a>,
-) -> Result<Box<Admitted<'a>>, Refused> {
+) -> impl Future<Output = Result<Box<Admitted<'a>>, Refused>> {
     let (authorized, slot) = validated.into_parts();
-    let unrecorded = || journal_unavailable().knowing(authorized.known());
+    let opening = open(pipeline, picture, head, &authorized);
+    async move {
+        let entry = match opening {
+            Some(opening) => opening.await.ok(),
+            None => None,
+        };
+        entry
+            .and_then(|entry| admitted(pipeline, picture, head, &authorized, slot, entry))
+            .ok_or_else(|| journal_unavailable().knowing(authorized.known()))
+    }
+}
+
+/// Begins to write the intent; `None` for an API that the picture does not have.
+fn open(
+    pipeline: &Pipeline,
+    picture: &Picture,
+    head: &Head<'_>,
+    authorized: &Authorized<'_, '_>,
+) -> Option<Opening> {
     let (holder, arrival) = (authorized.holder(), authorized.arrival());
-    let (api, forward) =
-        authorized.api().zip(picture.forward(authorized.api_index())).ok_or_else(unrecorded)?;
+    let (api, _) = authorized.api().zip(picture.forward(authorized.api_index()))?;
     let credential = id_text(holder.credential);
     let grant = holder.grant.map(|grant| id_text(grant.id));
     let query = arrival.target.query().map(recordable_query);
-    let request = Request {
+    Some(pipeline.lane.open(&Request {
         id: arrival.id,
         time: arrival.at,
         api: Some(api.name.as_str()),
@@ -105,8 +123,20 @@ pub(crate) async fn record_intent<'a>(
         revision: picture.view.revision,
         trace_id: head.trace.recorded(),
         observed: None,
-    };
-    let open = pipeline.lane.open(&request).await.map_err(|_| unrecorded())?;
+    }))
+}
+
+/// A request whose intent is durable.
+fn admitted<'a>(
+    pipeline: &Pipeline,
+    picture: &Arc<Picture>,
+    head: &Head<'a>,
+    authorized: &Authorized<'_, 'a>,
+    slot: Slot,
+    entry: OpenEntry,
+) -> Option<Box<Admitted<'a>>> {
+    let (holder, arrival) = (authorized.holder(), authorized.arrival());
+    let (api, forward) = authorized.api().zip(picture.forward(authorized.api_index()))?;
     let ticket = pipeline.streams.register(holder.held.clone(), holder.until, head.peer);
     // The view may have moved on while the record was written. Whoever published a newer one cuts what was
     // registered before; what is registered after is measured here. Both happen on this thread.
@@ -123,8 +153,8 @@ pub(crate) async fn record_intent<'a>(
     }
     let host_routed = if matches!(api.route, Route::Host(_)) { HostRouted::Yes } else { HostRouted::No };
     // Boxed: it is handed on from stage to stage.
-    Ok(Box::new(Admitted {
-        entry: Entry::new(open, arrival.at, forward.kept.clone(), pipeline.clock.clone()),
+    Some(Box::new(Admitted {
+        entry: Entry::new(entry, arrival.at, forward.kept.clone(), pipeline.clock.clone()),
         ticket,
         slot,
         picture: picture.clone(),
@@ -135,7 +165,7 @@ pub(crate) async fn record_intent<'a>(
         target: arrival.target.clone(),
         path_at: authorized.path_at(),
         host_routed,
-        body_bytes_max: body_bytes_max(&authorized),
+        body_bytes_max: body_bytes_max(authorized),
         subject: holder.subject.clone(),
         grant: holder.grant.map(|grant| grant.id),
     }))

@@ -131,16 +131,18 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(id: RequestId, node: &str, receipt: Option<Receipt>) -> Self {
-        Self {
-            request_id: ArrayString::from(id.encode(&mut [0; 36])).unwrap_or_default(),
-            receipt: receipt.and_then(|receipt| receipt_text(node, receipt)),
-        }
+        Self { request_id: request_id(id), receipt: receipt.and_then(|receipt| receipt_text(node, receipt)) }
     }
 
     /// Adds them to an answer's fields.
     pub(crate) fn stamp(&self, fields: &mut FieldList) {
         headers::stamp(fields, &self.request_id, self.receipt.as_deref());
     }
+}
+
+/// A request's id as text.
+pub(crate) fn request_id(id: RequestId) -> ArrayString<36> {
+    ArrayString::from(id.encode(&mut [0; 36])).unwrap_or_default()
 }
 
 fn receipt_text(node: &str, receipt: Receipt) -> Option<ArrayString<192>> {

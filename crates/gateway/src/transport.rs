@@ -4,10 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use socket2::SockRef;
+use socket2::{SockRef, Socket, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
+
+use crate::bounds::TCP_KEEP_ALIVE_TIME;
 
 /// A connection's bytes, in the clear on this side.
 ///
@@ -47,6 +49,17 @@ impl Transport {
         // A connection that is gone needs no reset.
         let _ = socket.set_linger(Some(std::time::Duration::ZERO));
     }
+}
+
+/// Has a TCP socket send what it is given at once, and the system ask whether its other end is still there: one that
+/// vanished says nothing.
+///
+/// # Errors
+/// The connection is gone.
+pub(crate) fn set_up(socket: &Socket) -> io::Result<()> {
+    let often = TcpKeepalive::new().with_time(TCP_KEEP_ALIVE_TIME).with_interval(TCP_KEEP_ALIVE_TIME / 4);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&often)
 }
 
 fn would_block(read: io::Result<usize>) -> bool {

@@ -440,7 +440,7 @@ fn answered_http2(response: http::Response<hyper::body::Incoming>, open: OpenStr
         status: parts.status,
         stated_length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
         fields: FieldList::from(&parts.headers),
-        inbound: Inbound::Upstream(incoming),
+        inbound: Inbound::Upstream(Box::new(incoming)),
         sending: None,
         lease: Some(Lease::Stream { _open: open, in_flight: None }),
     }

@@ -33,7 +33,7 @@ use crate::record::{Refusal, Request};
 const OFFER_AGAIN: Duration = Duration::from_millis(1);
 
 /// For how long requests are gathered while each turn of the thread's other work brings more.
-const GATHER_TIME_MAX: Duration = Duration::from_millis(1);
+const GATHER_TIME_MAX: Duration = Duration::from_millis(2);
 /// How long outcomes wait for intents to go with: what a crash leaves `unknown` beyond what was under way.
 const OUTCOME_WAIT_MAX: Duration = Duration::from_millis(5);
 

@@ -156,24 +156,44 @@ impl Outbox {
 }
 
 thread_local! {
-    static INBOXES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-    static OUTBOXES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static INBOXES: Spares<Vec<u8>> = const { Spares::new() };
+    static OUTBOXES: Spares<Vec<u8>> = const { Spares::new() };
+}
+
+/// What a core keeps for the next use, the last one first.
+pub(super) struct Spares<T>(RefCell<Vec<T>>);
+
+impl<T> Spares<T> {
+    pub(super) const fn new() -> Self {
+        Self(RefCell::new(Vec::new()))
+    }
+
+    pub(super) fn take(&self) -> Option<T> {
+        self.0.borrow_mut().pop()
+    }
+
+    pub(super) fn keep(&self, one: T) {
+        let mut kept = self.0.borrow_mut();
+        if kept.len() < SPARE_BUFFERS_MAX {
+            kept.push(one);
+        }
+    }
 }
 
 /// [`INBOX_BYTES`] to read into.
 fn spare_inbox() -> Vec<u8> {
-    INBOXES.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; INBOX_BYTES])
+    INBOXES.with(Spares::take).unwrap_or_else(|| vec![0; INBOX_BYTES])
 }
 
 /// An empty buffer to write into.
 fn spare_outbox() -> Vec<u8> {
-    OUTBOXES.with_borrow_mut(Vec::pop).unwrap_or_default()
+    OUTBOXES.with(Spares::take).unwrap_or_default()
 }
 
 /// Takes back what [`spare_inbox`] gave, if it is still as long.
 fn keep_inbox(buffer: Vec<u8>) {
     if buffer.len() == INBOX_BYTES {
-        INBOXES.with_borrow_mut(|kept| keep(kept, buffer));
+        INBOXES.with(|spares| spares.keep(buffer));
     }
 }
 
@@ -181,12 +201,6 @@ fn keep_inbox(buffer: Vec<u8>) {
 fn keep_outbox(mut buffer: Vec<u8>) {
     if (1..=KEPT_BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
         buffer.clear();
-        OUTBOXES.with_borrow_mut(|kept| keep(kept, buffer));
-    }
-}
-
-fn keep(kept: &mut Vec<Vec<u8>>, buffer: Vec<u8>) {
-    if kept.len() < SPARE_BUFFERS_MAX {
-        kept.push(buffer);
+        OUTBOXES.with(|spares| spares.keep(buffer));
     }
 }

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 
 use access::arrival::BodyLength;
 
-use super::head::{Asked, ResponseHead, Scan, Unreadable};
+use super::head::{Asked, ResponseHead, Unreadable};
+use super::scan::Scan;
 use super::wire::{Piece, Wire};
 use crate::body::{Stopped, Upload};
 use crate::bounds::{INTERIM_ANSWERS_MAX, OUTBOX_BYTES_MAX, UPSTREAM_HEAD_BYTES_MAX};

@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use access::arrival::BodyLength;
 use http::{StatusCode, Version};
 
+use super::buffers::Spares;
 use super::framing::Decoder;
 use crate::arrival::Field;
 use crate::bounds::{CODEC_HEADERS_MAX, KEPT_BUFFER_BYTES_MAX};
@@ -27,42 +28,6 @@ pub(crate) enum Unreadable {
     TooManyFields,
 }
 
-/// Finds where a head ends, in bytes that arrive piece by piece; each byte is looked at once.
-#[derive(Debug, Default)]
-pub(crate) struct Scan {
-    /// Where the present line begins.
-    line_at: usize,
-    /// Up to where there is no line break.
-    seen: usize,
-}
-
-impl Scan {
-    /// The length of the head at the start of `bytes`, its empty line included; `None` if it is not complete.
-    ///
-    /// # Errors
-    /// A line does not end in CR LF.
-    pub(crate) fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Unreadable> {
-        let seen = self.seen;
-        for newline in memchr::memchr_iter(b'\n', bytes.get(seen..).unwrap_or_default()) {
-            let newline = seen.saturating_add(newline);
-            let line = bytes.get(self.line_at..newline).and_then(|line| line.strip_suffix(b"\r"));
-            let line = line.ok_or(Unreadable::Malformed)?;
-            self.line_at = newline.saturating_add(1);
-            self.seen = self.line_at;
-            if line.is_empty() {
-                return Ok(Some(self.line_at));
-            }
-        }
-        self.seen = bytes.len();
-        Ok(None)
-    }
-
-    /// Whether the first line has not ended yet.
-    pub(crate) const fn is_in_first_line(&self) -> bool {
-        self.line_at == 0
-    }
-}
-
 /// Whether the connection may carry another message behind this one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Persistence {
@@ -71,7 +36,11 @@ pub(crate) enum Persistence {
     Close,
 }
 
-/// A request's head. Reused from request to request, so that reading one allocates nothing.
+thread_local! {
+    static HEADS: Spares<RequestHead> = const { Spares::new() };
+}
+
+/// A request's head. Between two requests it is the core's, so that reading one allocates nothing.
 #[derive(Debug, Default)]
 pub(crate) struct RequestHead {
     /// Method and target, one behind the other.
@@ -86,19 +55,26 @@ pub(crate) struct RequestHead {
 }
 
 impl RequestHead {
-    /// Gives back what a long head has taken.
-    pub(crate) fn shrink(&mut self) {
-        if self.line.capacity() > KEPT_BUFFER_BYTES_MAX {
-            self.line = String::new();
-        }
-        self.fields.shrink();
-    }
-
     /// Reads the head that `bytes` are.
     ///
     /// # Errors
-    /// [`Unreadable`]; then nothing of the head is known.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
+    /// [`Unreadable`].
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let mut head = HEADS.with(Spares::take).unwrap_or_default();
+        head.take(bytes)?;
+        Ok(head)
+    }
+
+    /// It is not needed any more: its room is, unless it was long.
+    pub(crate) fn keep(mut self) {
+        if self.line.capacity() <= KEPT_BUFFER_BYTES_MAX {
+            self.line.clear();
+            self.fields = self.fields.emptied();
+            HEADS.with(|spares| spares.keep(self));
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
         let mut room = [const { MaybeUninit::uninit() }; CODEC_HEADERS_MAX];
         let mut request = httparse::Request::new(&mut []);
         let parsed = request.parse_with_uninit_headers(bytes, &mut room);
@@ -329,13 +305,31 @@ fn closes(connection: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scan::Scan;
     use super::*;
 
     fn request(text: &str) -> Result<RequestHead, Unreadable> {
         let length = Scan::default().find_end(text.as_bytes())?;
         assert_eq!(length, Some(text.len()), "{text:?} is not one head");
-        let mut head = RequestHead::default();
-        head.read(text.as_bytes()).map(|()| head)
+        RequestHead::read(text.as_bytes())
+    }
+
+    #[test]
+    fn a_head_that_is_used_again_knows_nothing_of_the_one_before() {
+        let first = "POST /secret HTTP/1.0\r\nContent-Length: 7\r\nContent-Length: 8\r\nX-First: 1\r\n\r\n";
+        let kept = request(first).unwrap();
+        assert!(kept.fault.is_some());
+        kept.keep();
+        let held = HEADS.with(Spares::take).expect("it was kept");
+        assert_eq!((held.line.as_str(), held.fields.len()), ("", 0));
+        held.keep();
+        let next = request("GET / HTTP/1.1\r\nHost: b\r\n\r\n").unwrap();
+        assert_eq!((next.method(), next.target(), next.fault), ("GET", (None, "/", None), None));
+        assert_eq!(next.fields.iter().collect::<Vec<_>>(), [(&b"host"[..], &b"b"[..])]);
+        assert_eq!((next.body, next.persistence), (BodyLength::None, Persistence::Keep));
+        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(KEPT_BUFFER_BYTES_MAX));
+        request(&long).unwrap().keep();
+        assert!(HEADS.with(Spares::take).is_none(), "what a long head has taken is given back");
     }
 
     fn framed(fields: &str) -> Result<BodyLength, &'static str> {

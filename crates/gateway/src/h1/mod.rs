@@ -9,5 +9,6 @@ mod buffers;
 pub(crate) mod client;
 pub(crate) mod framing;
 pub(crate) mod head;
+pub(crate) mod scan;
 pub(crate) mod serve;
 pub(crate) mod wire;

@@ -15,7 +15,8 @@ use http::{StatusCode, Version};
 
 use super::answer::{Framing, Passing, Unpassed, end_head, write_head};
 use super::client::write_length;
-use super::head::{Asked, Persistence, RequestHead, Scan, Unreadable};
+use super::head::{Asked, Persistence, RequestHead, Unreadable};
+use super::scan::Scan;
 use super::wire::{Piece, Wire};
 use crate::alarm::Alarm;
 use crate::arrival::{Dialect, Fields, Head};
@@ -38,13 +39,16 @@ use crate::websocket::Opening;
 pub(crate) async fn serve(core: &Rc<Core>, stream: Transport, caller: &Caller) {
     let connection =
         Connection { core, caller, wire: Rc::new(Wire::new(stream)), alarm: core.alarms.alarm() };
-    let mut head = RequestHead::default();
     let mut patience = HEAD_TIME_MAX;
     loop {
-        let next = match connection.read_head(&mut head, patience).await {
-            Ok(()) => connection.exchange(&head).await,
+        let next = match connection.read_head(patience).await {
+            Ok(head) => {
+                let next = connection.exchange(&head).await;
+                head.keep();
+                next
+            }
             Err(NoHead::Gone) => return,
-            Err(NoHead::Refused(reason)) => connection.refuse_unread(reason).await,
+            Err(NoHead::Refused(reason)) => Box::pin(connection.refuse_unread(reason)).await,
         };
         match next {
             Next::Read => {}
@@ -107,16 +111,15 @@ impl Connection<'_> {
     ///
     /// When the node drains, a request may be on its way already: it is still waited for, for [`DRAIN_QUIET_TIME`].
     /// After [`CLIENT_SETTLE_TIME`] the connection holds no buffers.
-    async fn read_head(&self, head: &mut RequestHead, patience: std::time::Duration) -> Result<(), NoHead> {
+    async fn read_head(&self, patience: std::time::Duration) -> Result<RequestHead, NoHead> {
         self.wire.shrink();
-        head.shrink();
         let mut reading = Reading { scan: Scan::default(), empty_lines: 0 };
         let mut wait = if self.wire.inbox().is_empty() { Wait::Next } else { Wait::Rest };
         self.alarm.set(if wait == Wait::Rest { HEAD_TIME_MAX } else { CLIENT_SETTLE_TIME });
         poll_fn(|cx| {
             loop {
-                if reading.take(&self.wire, head)? {
-                    return Poll::Ready(Ok(()));
+                if let Some(head) = reading.take(&self.wire)? {
+                    return Poll::Ready(Ok(head));
                 }
                 if matches!(wait, Wait::Next | Wait::Settled) && self.core.phase() == Phase::Draining {
                     wait = Wait::Last;
@@ -128,7 +131,6 @@ impl Connection<'_> {
                     }
                     wait = Wait::Settled;
                     self.wire.settle();
-                    *head = RequestHead::default();
                     self.alarm.set(patience.saturating_sub(CLIENT_SETTLE_TIME));
                     continue;
                 }
@@ -152,13 +154,12 @@ impl Connection<'_> {
     /// Judges one request and answers it.
     async fn exchange(&self, request: &RequestHead) -> Next {
         let (id, at) = self.core.fresh_id();
-        let mut fields = Fields::read(&request.fields, request.fault);
-        let behind = self.caller.behind(&request.fields, &mut fields);
+        let fields = Fields::read(&request.fields, request.fault);
         let (authority, path, query) = request.target();
-        let head = Head {
+        let mut head = Head {
             id,
             at,
-            peer: behind.as_ref().unwrap_or(&self.caller.peer),
+            peer: &self.caller.peer,
             trace: Trace::of(fields.traceparent.text(), id),
             version: request.version,
             method: request.method(),
@@ -170,6 +171,8 @@ impl Connection<'_> {
             fields,
             shown_before: &self.caller.shown_before,
         };
+        let behind = self.caller.behind(&request.fields, &mut head.fields);
+        head.peer = behind.as_ref().unwrap_or(head.peer);
         self.wire.begin_body(request.decoder());
         self.wire.expects_continue.set(head.fields.expects() && request.version == Version::HTTP_11);
         let inbound = match request.body {
@@ -362,18 +365,18 @@ struct Reading {
 
 impl Reading {
     /// Takes the head out of the wire's inbox, if all of it is there.
-    fn take(&mut self, wire: &Wire, head: &mut RequestHead) -> Result<bool, NoHead> {
+    fn take(&mut self, wire: &Wire) -> Result<Option<RequestHead>, NoHead> {
         loop {
             let (length, read) = {
                 let inbox = wire.inbox();
-                let Some(length) = self.scan.find_end(&inbox)? else { return Ok(false) };
+                let Some(length) = self.scan.find_end(&inbox)? else { return Ok(None) };
                 let bytes = inbox.get(..length).unwrap_or_default();
-                (length, (bytes != b"\r\n").then(|| head.read(bytes)))
+                (length, (bytes != b"\r\n").then(|| RequestHead::read(bytes)))
             };
             wire.consume(length);
             self.scan = Scan::default();
             match read {
-                Some(read) => return Ok(read.map(|()| true)?),
+                Some(read) => return Ok(Some(read?)),
                 None if self.empty_lines >= EMPTY_LINES_MAX => {
                     return Err(NoHead::Refused(Reason::RequestMalformed));
                 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use journal::RowOutcome;
 use testkit::{ApiSetup, Ask, Behavior, Behind, Setup, World, eventually};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// A text that lives as long as the tests.
 fn leaked(text: String) -> &'static str {
@@ -95,6 +97,28 @@ async fn a_body_whose_chunks_have_two_readings_ends_its_connection() {
         assert_eq!((row.outcome, row.status), (Some(RowOutcome::Failed), Some(400)), "{body:?}");
     }
     assert!(world.upstream().seen_at("/hidden").is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_connection_whose_client_asks_for_its_end_is_closed_and_not_waited_for() {
+    let world = World::start().await;
+    let token = world.fresh_token("alice", "plain-all").await.secret;
+    for (credential, status) in [(token.as_str(), "200"), ("nobody", "401")] {
+        let mut client = TcpStream::connect(world.node().proxy_address()).await.unwrap();
+        let ask = Ask::get("/plain/own").bearer(credential).field("connection", "close");
+        client.write_all(&ask.bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains("connection: close"));
+        // To a socket that is closed nothing can be sent; one that is waited for takes it.
+        let mut closed = false;
+        for _ in 0..10 {
+            closed = closed || client.write_all(b"x").await.is_err();
+            world.get(&token, "/plain/own").await;
+        }
+        assert!(closed, "{status}");
+    }
     world.finish().await;
 }
 

@@ -236,7 +236,7 @@ impl Connection<'_> {
         if self.flush(LINGER_TIME_MAX).await.is_none() {
             return Next::Drop;
         }
-        if keeps && self.discard().await.is_some() { Next::Read } else { Next::Linger }
+        if keeps && self.discard().await.is_some() { Next::Read } else { self.end(request) }
     }
 
     fn keeps(&self, request: &RequestHead) -> Persistence {
@@ -300,7 +300,13 @@ impl Connection<'_> {
         if persistence == Persistence::Keep && self.wire.is_body_read() {
             return Next::Read;
         }
-        Next::Linger
+        self.end(request)
+    }
+
+    /// How a connection ends that carries no further request: at once if its client asked for that and has said all.
+    fn end(&self, request: &RequestHead) -> Next {
+        let asked = request.persistence == Persistence::Close && request.fault.is_none();
+        if asked && self.wire.may_close() { Next::Drop } else { Next::Linger }
     }
 
     /// Writes out what waits, unless the client takes nothing for too long.
@@ -340,10 +346,12 @@ impl Connection<'_> {
     /// bytes of the client's are unread is reset, and takes the answer with it (RFC 9112, section 9.6).
     async fn linger(&self) {
         self.alarm.set(LINGER_TIME_MAX);
+        let mut said = false;
         poll_fn(|cx| {
-            if self.wire.poll_shutdown(cx).is_pending() {
+            if !said && self.wire.poll_shutdown(cx).is_pending() {
                 return self.alarm.poll(cx);
             }
+            said = true;
             loop {
                 let waiting = self.wire.inbox().len();
                 self.wire.consume(waiting);

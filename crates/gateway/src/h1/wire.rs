@@ -265,6 +265,11 @@ impl Wire {
         clean && self.io.borrow_mut().is_quiet()
     }
 
+    /// Whether the connection can be closed with nothing lost: all was said on both sides, and TLS has no last word.
+    pub(crate) fn may_close(&self) -> bool {
+        !matches!(&*self.io.borrow(), Transport::Tls(_)) && self.is_quiet()
+    }
+
     /// Ready when the other side is gone, while nothing of it is waited for. What it sends meanwhile is kept for
     /// later, up to [`BODY_INBOX_BYTES_MAX`], beyond which it is not looked at.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {

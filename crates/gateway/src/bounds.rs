@@ -29,7 +29,7 @@ pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
 pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// A buffer that a burst made longer than this is given back, in bytes.
 pub const KEPT_BUFFER_BYTES_MAX: usize = 8 * 1024;
-/// How many buffers of each kind a core keeps for the next message.
+/// How many buffers of each kind, and how many heads, a core keeps for the next message.
 pub const SPARE_BUFFERS_MAX: usize = 64;
 /// The most empty lines in front of a request line (RFC 9112, section 2.2): beyond it malformed.
 pub const EMPTY_LINES_MAX: usize = 1;
@@ -42,8 +42,6 @@ pub const DISCARD_BYTES_MAX: u64 = 64 * 1024;
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a connection may be kept without a request; over HTTP/2 up to twice as long.
 pub const CLIENT_IDLE_TIME_MAX: Duration = Duration::from_secs(75);
-/// How long a connection waits for a request before it gives its buffers back.
-pub const CLIENT_SETTLE_TIME: Duration = Duration::from_secs(1);
 /// How long a connection without a request is kept once the node drains: what was sent before is answered, and
 /// whoever asks more often than this learns by `connection: close` that it ends.
 pub const DRAIN_QUIET_TIME: Duration = Duration::from_millis(500);

@@ -83,16 +83,11 @@ impl FieldList {
 
     /// Its room, without what a long head has taken.
     pub(crate) fn emptied(mut self) -> Self {
-        self.clear();
-        self.shrink();
-        self
-    }
-
-    /// Gives back what a long head has taken.
-    pub(crate) fn shrink(&mut self) {
         if self.text.capacity() > KEPT_BUFFER_BYTES_MAX {
-            *self = Self::default();
+            return Self::default();
         }
+        self.clear();
+        self
     }
 
     /// Takes the fields that were parsed from `head`, whose parts they are.

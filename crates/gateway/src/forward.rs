@@ -218,6 +218,7 @@ impl Answers<'_> {
     fn names(&self, admitted: &Admitted<'_>) -> Names {
         Names::new(self.head.id, self.core.node(), admitted.entry.receipt())
     }
+
     /// Passes an upstream's answer on.
     fn relay(&self, admitted: Box<Admitted<'_>>, answered: Answered, alarm: Rc<Alarm>) -> Reply {
         let names = self.names(&admitted);

@@ -74,6 +74,7 @@ pub fn requests(bytes: &[u8], piece: usize) -> (Vec<Request>, End) {
         if parsed.persistence == Persistence::Close {
             return (read, End::Closed);
         }
+        parsed.keep();
     }
 }
 

@@ -166,7 +166,7 @@ async fn connection(
     phase: watch::Receiver<Phase>,
 ) {
     // Boxed: what it takes to open a connection is not held for as long as it lasts.
-    let opened = Box::pin(opened(open(stream, ip, tls, &sources), phase)).await;
+    let opened = Box::pin(in_time(open(stream, ip, tls, &sources), phase)).await;
     let Opened { mut transport, caller, spoken, place } = match opened {
         Some(Ok(opened)) => opened,
         // Nothing was asked: there is nothing to answer.
@@ -192,7 +192,7 @@ async fn connection(
 }
 
 /// Waits for a connection to open; `None` if it takes too long, or the node drains and nothing was asked yet.
-async fn opened<T>(opening: impl Future<Output = T>, mut phase: watch::Receiver<Phase>) -> Option<T> {
+async fn in_time<T>(opening: impl Future<Output = T>, mut phase: watch::Receiver<Phase>) -> Option<T> {
     let silent = async {
         draining(&mut phase).await;
         tokio::time::sleep(DRAIN_QUIET_TIME).await;

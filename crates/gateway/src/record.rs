@@ -67,7 +67,8 @@ pub(crate) fn id_text(id: impl std::fmt::Display) -> IdText {
     text
 }
 
-/// Writes the intent of a validated request and waits until it is durable. What need not be kept meanwhile is not.
+/// Writes the intent of a validated request, which is taken at once, and waits until it is durable: what is needed for
+/// it alone is not kept meanwhile.
 ///
 /// # Errors
 /// `journal_unavailable`.
@@ -127,6 +128,8 @@ fn open(
 }
 
 /// A request whose intent is durable.
+///
+/// INVARIANT: the picture has the API, or nothing was opened (see [`open`]).
 fn admitted<'a>(
     pipeline: &Pipeline,
     picture: &Arc<Picture>,

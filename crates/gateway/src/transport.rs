@@ -55,7 +55,7 @@ impl Transport {
 /// vanished says nothing.
 ///
 /// # Errors
-/// The connection is gone.
+/// The system refuses; of a connection: it is gone.
 pub(crate) fn set_up(socket: &Socket) -> io::Result<()> {
     let often = TcpKeepalive::new().with_time(TCP_KEEP_ALIVE_TIME).with_interval(TCP_KEEP_ALIVE_TIME / 4);
     socket.set_tcp_nodelay(true)?;

@@ -16,7 +16,7 @@ use crate::transport::Transport;
 /// What was read, from `start` to `end` of a buffer that was zeroed once.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    pub(super) buffer: Vec<u8>,
+    buffer: Vec<u8>,
     start: usize,
     end: usize,
     /// Whether the last read left no room: then there is more, and a longer buffer saves calls.
@@ -37,6 +37,8 @@ impl Inbox {
     }
 
     /// Takes in the first bytes.
+    ///
+    /// INVARIANT: they are [`INBOX_BYTES`] at most: so much was there to read into.
     pub(super) fn begin(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -202,5 +204,20 @@ fn keep_outbox(mut buffer: Vec<u8>) {
     if (1..=KEPT_BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
         buffer.clear();
         OUTBOXES.with(|spares| spares.keep(buffer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_keeps_so_many_and_gives_the_last_one_first() {
+        let spares = Spares::new();
+        for one in 0..=SPARE_BUFFERS_MAX {
+            spares.keep(one);
+        }
+        let taken: Vec<_> = std::iter::from_fn(|| spares.take()).collect();
+        assert_eq!(taken, (0..SPARE_BUFFERS_MAX).rev().collect::<Vec<_>>());
     }
 }

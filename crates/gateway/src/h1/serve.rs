@@ -22,8 +22,8 @@ use crate::alarm::Alarm;
 use crate::arrival::{Dialect, Fields, Head};
 use crate::body::Inbound;
 use crate::bounds::{
-    CLIENT_IDLE_TIME_MAX, CLIENT_SETTLE_TIME, CODEC_HEAD_BYTES_MAX, CUT_TIME_MAX, DISCARD_BYTES_MAX,
-    DRAIN_QUIET_TIME, EMPTY_LINES_MAX, HEAD_TIME_MAX, LINGER_TIME_MAX,
+    CLIENT_IDLE_TIME_MAX, CODEC_HEAD_BYTES_MAX, CUT_TIME_MAX, DISCARD_BYTES_MAX, DRAIN_QUIET_TIME,
+    EMPTY_LINES_MAX, HEAD_TIME_MAX, LINGER_TIME_MAX,
 };
 use crate::core::{Core, Phase};
 use crate::fields::Sink as _;
@@ -64,8 +64,6 @@ pub(crate) async fn serve(core: &Rc<Core>, stream: Transport, caller: &Caller) {
 enum Wait {
     /// Its beginning.
     Next,
-    /// Its beginning, without buffers.
-    Settled,
     /// Its beginning, while the node drains.
     Last,
     /// What is behind its beginning.
@@ -110,29 +108,23 @@ impl Connection<'_> {
     /// Waits for the next head: for `patience` until it begins, then for [`HEAD_TIME_MAX`].
     ///
     /// When the node drains, a request may be on its way already: it is still waited for, for [`DRAIN_QUIET_TIME`].
-    /// After [`CLIENT_SETTLE_TIME`] the connection holds no buffers.
+    /// Until it begins, the connection holds no buffers.
     async fn read_head(&self, patience: std::time::Duration) -> Result<RequestHead, NoHead> {
         self.wire.shrink();
         let mut reading = Reading { scan: Scan::default(), empty_lines: 0 };
         let mut wait = if self.wire.inbox().is_empty() { Wait::Next } else { Wait::Rest };
-        self.alarm.set(if wait == Wait::Rest { HEAD_TIME_MAX } else { CLIENT_SETTLE_TIME });
+        self.alarm.set(if wait == Wait::Rest { HEAD_TIME_MAX } else { patience });
         poll_fn(|cx| {
             loop {
                 if let Some(head) = reading.take(&self.wire)? {
                     return Poll::Ready(Ok(head));
                 }
-                if matches!(wait, Wait::Next | Wait::Settled) && self.core.phase() == Phase::Draining {
+                if wait == Wait::Next && self.core.phase() == Phase::Draining {
                     wait = Wait::Last;
                     self.alarm.set(DRAIN_QUIET_TIME.min(patience));
                 }
                 if self.alarm.poll(cx).is_ready() {
-                    if wait != Wait::Next {
-                        return Poll::Ready(Err(NoHead::Gone));
-                    }
-                    wait = Wait::Settled;
-                    self.wire.settle();
-                    self.alarm.set(patience.saturating_sub(CLIENT_SETTLE_TIME));
-                    continue;
+                    return Poll::Ready(Err(NoHead::Gone));
                 }
                 match self.wire.poll_read(cx, CODEC_HEAD_BYTES_MAX) {
                     Poll::Pending => return Poll::Pending,
@@ -304,8 +296,11 @@ impl Connection<'_> {
     }
 
     /// How a connection ends that carries no further request: at once if its client asked for that and has said all.
+    /// One of HTTP/1.0 did not ask for anything, and may have sent more.
     fn end(&self, request: &RequestHead) -> Next {
-        let asked = request.persistence == Persistence::Close && request.fault.is_none();
+        let asked = request.version == Version::HTTP_11
+            && request.persistence == Persistence::Close
+            && request.fault.is_none();
         if asked && self.wire.may_close() { Next::Drop } else { Next::Linger }
     }
 

@@ -258,14 +258,13 @@ impl Wire {
         }
     }
 
-    /// Whether the other side said or ended something while it had nothing to say: checked before a kept
-    /// connection is used again.
+    /// Whether the other side said or ended something while it had nothing to say.
     pub(crate) fn is_quiet(&self) -> bool {
         let clean = self.inbox.borrow().is_empty() && self.is_body_read() && self.unsent() == 0;
         clean && self.io.borrow_mut().is_quiet()
     }
 
-    /// Whether the connection can be closed with nothing lost: all was said on both sides, and TLS has no last word.
+    /// Whether all was said on both sides, as far as is known. Over TLS the last word is still to be said.
     pub(crate) fn may_close(&self) -> bool {
         !matches!(&*self.io.borrow(), Transport::Tls(_)) && self.is_quiet()
     }
@@ -284,16 +283,7 @@ impl Wire {
         }
     }
 
-    /// Gives back all that is not in use.
-    pub(crate) fn settle(&self) {
-        let mut inbox = self.inbox.borrow_mut();
-        if inbox.is_empty() {
-            *inbox = Inbox::default();
-        }
-        self.outbox.borrow_mut().reset();
-    }
-
-    /// Gives back what a burst has taken.
+    /// Gives back what is not in use.
     pub(crate) fn shrink(&self) {
         self.inbox.borrow_mut().shrink();
         self.outbox.borrow_mut().reset();
@@ -347,36 +337,64 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_wire_that_has_settled_holds_nothing_and_reads_on() {
+    /// A wire, and the other end of its connection.
+    async fn wire() -> (Wire, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let wire = Wire::new(Transport::Tcp(listener.accept().await.unwrap().0));
-        let read = || poll_fn(|cx| wire.poll_read(cx, 2 * INBOX_BYTES));
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Wire::new(Transport::Tcp(listener.accept().await.unwrap().0)), far)
+    }
+
+    async fn read(wire: &Wire) -> io::Result<usize> {
+        poll_fn(|cx| wire.poll_read(cx, 2 * INBOX_BYTES)).await
+    }
+
+    #[tokio::test]
+    async fn a_wire_with_nothing_in_it_holds_nothing_and_reads_on() {
+        let (wire, mut far) = wire().await;
         for round in [b"one", b"two"] {
             far.write_all(round).await.unwrap();
-            assert_eq!(read().await.unwrap(), 3);
-            wire.settle();
+            assert_eq!(read(&wire).await.unwrap(), 3);
+            wire.shrink();
             assert_eq!(&*wire.inbox(), round, "what is not used is kept");
             wire.consume(3);
             wire.outbox().extend_from_slice(b"answer");
-            wire.settle();
+            wire.shrink();
             assert_eq!(wire.unsent(), 6, "what is not sent is kept");
             poll_fn(|cx| wire.poll_flush(cx)).await.unwrap();
-            wire.settle();
-            assert_eq!(
-                (wire.inbox.borrow().buffer.capacity(), wire.outbox.borrow().bytes.capacity()),
-                (0, 0)
-            );
+            assert!(wire.inbox.borrow().is_settled() && wire.outbox.borrow().bytes.capacity() == 0);
             assert!(poll_fn(|cx| Poll::Ready(wire.poll_read(cx, INBOX_BYTES))).await.is_pending());
-            assert_eq!(wire.inbox.borrow().buffer.capacity(), 0, "nor does waiting take any");
+            assert!(wire.inbox.borrow().is_settled(), "nor does waiting take any");
         }
         let long = vec![b'a'; 2 * INBOX_BYTES];
         far.write_all(&long).await.unwrap();
         while wire.inbox().len() < long.len() {
-            read().await.unwrap();
+            read(&wire).await.unwrap();
         }
         assert_eq!(&*wire.inbox(), long);
-        assert_eq!(read().await.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        assert_eq!(read(&wire).await.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+    }
+
+    #[tokio::test]
+    async fn what_one_wire_read_and_wrote_no_other_sees_in_the_same_buffers() {
+        let ((one, mut far_one), (other, mut far_other)) = (wire().await, wire().await);
+        far_one.write_all(&[b's'; 1_000]).await.unwrap();
+        while one.inbox().len() < 1_000 {
+            read(&one).await.unwrap();
+        }
+        let (held, sent) = (one.inbox().as_ptr(), {
+            let mut out = one.outbox();
+            out.extend_from_slice(&[b's'; 1_000]);
+            out.as_ptr()
+        });
+        one.consume(1_000);
+        poll_fn(|cx| one.poll_flush(cx)).await.unwrap();
+
+        far_other.write_all(b"x").await.unwrap();
+        assert_eq!(read(&other).await.unwrap(), 1);
+        assert_eq!((other.inbox().as_ptr(), &*other.inbox()), (held, &b"x"[..]), "the same buffer");
+        let mut moved = Vec::new();
+        assert_eq!((other.move_to(&mut moved), &moved[..]), (1, &b"x"[..]));
+        assert_eq!(other.outbox().as_ptr(), sent, "the same buffer");
+        assert_eq!(other.unsent(), 0);
     }
 }

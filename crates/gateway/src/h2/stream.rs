@@ -28,7 +28,7 @@ use crate::fields::{FieldList, Sink as _};
 use crate::forward::{Brought, Relay, Switched};
 use crate::h1::head::Asked;
 use crate::name::Name;
-use crate::peer::{Caller, Peer};
+use crate::peer::Caller;
 use crate::respond::{Closes, Own, Reply};
 use crate::trace::Trace;
 use crate::websocket::Opening;
@@ -74,9 +74,9 @@ async fn judge(
     alarm: Rc<Alarm>,
 ) -> (Reply, Asked) {
     let fields = FieldList::from(&parts.headers);
-    let mut read = Fields::read(&fields, fault(&parts, &fields));
-    let behind = caller.behind(&fields, &mut read);
-    let head = head(&parts, read, inbound.length(), core.fresh_id(), caller, behind.as_ref());
+    let mut head = head(&parts, &fields, inbound.length(), core.fresh_id(), caller);
+    let behind = caller.behind(&fields, &mut head.fields);
+    head.peer = behind.as_ref().unwrap_or(head.peer);
     let reply = core.answer(&head, Brought { fields: &fields, inbound, alarm }).await;
     (reply, head.asked())
 }
@@ -89,17 +89,16 @@ fn opening(parts: &Parts) -> Opening {
 
 fn head<'p>(
     parts: &'p Parts,
-    fields: Fields<'p>,
+    fields: &'p FieldList,
     body: BodyLength,
     (id, at): (RequestId, access::Timestamp),
     caller: &'p Caller,
-    behind: Option<&'p Peer>,
 ) -> Head<'p> {
-    let opening = opening(parts);
+    let (opening, fields) = (opening(parts), Fields::read(fields, fault(parts, fields)));
     Head {
         id,
         at,
-        peer: behind.unwrap_or(&caller.peer),
+        peer: &caller.peer,
         trace: Trace::of(fields.traceparent.text(), id),
         version: parts.version,
         method: if opening == Opening::Connect { "GET" } else { parts.method.as_str() },

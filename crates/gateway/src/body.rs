@@ -334,19 +334,16 @@ mod tests {
     use std::time::Duration;
 
     use tokio::io::AsyncWriteExt as _;
-    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::alarm::Alarms;
     use crate::bounds::CLIENT_RATE_GRACE;
     use crate::h1::framing::Decoder;
-    use crate::transport::Transport;
 
     /// How a body ends of which a byte comes each second.
     async fn trickle(paced: bool) -> Result<(), Stopped> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let wire = Rc::new(Wire::new(Transport::Tcp(listener.accept().await.unwrap().0)));
+        let (wire, mut far) = Wire::connected().await;
+        let wire = Rc::new(wire);
         wire.begin_body(Decoder::of_length(1_000));
         let alarms = Rc::new(Alarms::default());
         let timed = paced.then(|| alarms.alarm());

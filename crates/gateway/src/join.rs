@@ -174,43 +174,48 @@ impl Way {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
+    use std::pin::{Pin, pin};
     use std::rc::Rc;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpStream;
 
     use super::*;
     use crate::alarm::Alarms;
     use crate::bounds::INBOX_BYTES;
     use crate::h1::wire::Wire;
-    use crate::transport::Transport;
 
-    /// A wire, and the other end of its connection.
-    async fn connected() -> (Wire, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Wire::new(Transport::Tcp(listener.accept().await.unwrap().0)), far)
+    async fn is_over(mut joined: Pin<&mut impl Future<Output = Joined>>) -> bool {
+        poll_fn(|cx| Poll::Ready(joined.as_mut().poll(cx).is_ready())).await
+    }
+
+    /// The client says what its upstream will not read, and it arrives there.
+    async fn say_unread(
+        client: &mut TcpStream,
+        mut joined: Pin<&mut impl Future<Output = Joined>>,
+        passed: &Passed,
+    ) {
+        client.write_all(b"unread").await.unwrap();
+        while passed.up.get() == 0 {
+            assert!(!is_over(joined.as_mut()).await);
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
     async fn what_a_side_said_before_it_broke_off_arrives() {
-        let ((client, mut client_end), (upstream, mut upstream_end)) = (connected().await, connected().await);
+        let ((client, mut client_end), (upstream, mut upstream_end)) =
+            (Wire::connected().await, Wire::connected().await);
         let (passed, alarms) = (Passed::default(), Rc::new(Alarms::default()));
         let alarm = alarms.alarm();
         let mut joined = pin!(join(&client, &upstream, &passed, &alarm));
-        let mut poll = async || poll_fn(|cx| Poll::Ready(joined.as_mut().poll(cx).is_ready())).await;
-        client_end.write_all(b"unread").await.unwrap();
-        while passed.up.get() == 0 {
-            assert!(!poll().await);
-            tokio::task::yield_now().await;
-        }
+        say_unread(&mut client_end, joined.as_mut(), &passed).await;
         client_end.write_all(b"more").await.unwrap();
         tokio::task::yield_now().await;
         // Closed with something unread: a reset, which the next write to it finds before its last words are read.
         upstream_end.write_all(b"last words").await.unwrap();
         drop(upstream_end);
-        while !poll().await {
+        while !is_over(joined.as_mut()).await {
             tokio::task::yield_now().await;
         }
         assert_eq!(passed.down.get(), 10);
@@ -221,28 +226,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_client_is_given_the_last_words_too() {
-        let ((client, mut client_end), (upstream, mut upstream_end)) = (connected().await, connected().await);
+        let ((client, mut client_end), (upstream, mut upstream_end)) =
+            (Wire::connected().await, Wire::connected().await);
         let (passed, alarms) = (Passed::default(), Rc::new(Alarms::default()));
         let alarm = alarms.alarm();
         let mut joined = pin!(join(&client, &upstream, &passed, &alarm));
-        let mut poll = async || poll_fn(|cx| Poll::Ready(joined.as_mut().poll(cx).is_ready())).await;
-        client_end.write_all(b"unread").await.unwrap();
-        while passed.up.get() == 0 {
-            assert!(!poll().await);
-            tokio::task::yield_now().await;
-        }
+        say_unread(&mut client_end, joined.as_mut(), &passed).await;
         // Until the client's socket takes no more, and what it does not take was read.
         let mut said = 0;
         while client.unsent() == 0 {
             upstream_end.write_all(&[b'x'; 4 * 1024]).await.unwrap();
             said += 4 * 1024;
             while passed.down.get() < said {
-                assert!(!poll().await);
+                assert!(!is_over(joined.as_mut()).await);
                 tokio::task::yield_now().await;
             }
         }
         drop(upstream_end);
-        while !poll().await {
+        while !is_over(joined.as_mut()).await {
             let _ = client_end.try_read(&mut [0; 8 * 1024]);
             tokio::task::yield_now().await;
         }
@@ -251,7 +252,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_side_that_takes_little_has_a_bounded_buffer() {
-        let ((client, client_end), (upstream, mut upstream_end)) = (connected().await, connected().await);
+        let ((client, client_end), (upstream, mut upstream_end)) =
+            (Wire::connected().await, Wire::connected().await);
         let (passed, alarms) = (Passed::default(), Rc::new(Alarms::default()));
         let alarm = alarms.alarm();
         let mut joined = pin!(join(&client, &upstream, &passed, &alarm));

@@ -337,11 +337,13 @@ mod tests {
 
     use super::*;
 
-    /// A wire, and the other end of its connection.
-    async fn wire() -> (Wire, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Wire::new(Transport::Tcp(listener.accept().await.unwrap().0)), far)
+    impl Wire {
+        /// A wire, and the other end of its connection.
+        pub(crate) async fn connected() -> (Self, TcpStream) {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            (Self::new(Transport::Tcp(listener.accept().await.unwrap().0)), far)
+        }
     }
 
     async fn read(wire: &Wire) -> io::Result<usize> {
@@ -350,7 +352,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wire_with_nothing_in_it_holds_nothing_and_reads_on() {
-        let (wire, mut far) = wire().await;
+        let (wire, mut far) = Wire::connected().await;
         for round in [b"one", b"two"] {
             far.write_all(round).await.unwrap();
             assert_eq!(read(&wire).await.unwrap(), 3);
@@ -376,7 +378,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_one_wire_read_and_wrote_no_other_sees_in_the_same_buffers() {
-        let ((one, mut far_one), (other, mut far_other)) = (wire().await, wire().await);
+        let ((one, mut far_one), (other, mut far_other)) = (Wire::connected().await, Wire::connected().await);
         far_one.write_all(&[b's'; 1_000]).await.unwrap();
         while one.inbox().len() < 1_000 {
             read(&one).await.unwrap();
